@@ -42,8 +42,6 @@ pub struct Heartbeat {
     over: bool,
 }
 
-type Cx<'a> = ProgramContext<'a>;
-
 impl Heartbeat {
     /// Heartbeats for the watcher at `peer`, to which the socket is connected.
     pub fn new(peer: SocketAddr, plan: HeartbeatPlan) -> Self {
@@ -52,9 +50,9 @@ impl Heartbeat {
 }
 
 impl DatagramProtocol<Program> for Heartbeat {
-    fn received(&mut self, _: &[u8], _: SocketAddr, _: &mut Outbox, _: &mut Cx<'_>) {}
+    fn received(&mut self, _: &[u8], _: SocketAddr, _: &mut Outbox, _: &mut ProgramContext<'_>) {}
 
-    fn advance(&mut self, out: &mut Outbox, cx: &mut Cx<'_>) -> Stay {
+    fn advance(&mut self, out: &mut Outbox, cx: &mut ProgramContext<'_>) -> Stay {
         let Self { peer, sent, .. } = *self;
         let output = &mut cx.shared.output;
         if cx.draining && !self.over {
@@ -85,7 +83,7 @@ impl DatagramProtocol<Program> for Heartbeat {
         Stay::Until(self.next)
     }
 
-    fn failed(&mut self, error: &io::Error, _: Option<SocketAddr>, cx: &mut Cx<'_>) {
+    fn failed(&mut self, error: &io::Error, _: Option<SocketAddr>, cx: &mut ProgramContext<'_>) {
         self.errors += 1;
         if !std::mem::replace(&mut self.failing, true) && !self.over {
             let (peer, why) = (self.peer, describe(error));

@@ -89,8 +89,6 @@ pub struct Ping {
     over: bool,
 }
 
-type Cx<'a> = ProgramContext<'a>;
-
 impl Ping {
     /// Probes for the service at `peer`, to which the socket is connected.
     pub fn new(peer: SocketAddr, plan: PingPlan) -> Self {
@@ -128,7 +126,7 @@ impl Ping {
     }
 
     /// Reports a probe as lost.
-    fn lose(&mut self, sequence: u64, why: fmt::Arguments<'_>, cx: &mut Cx<'_>) {
+    fn lose(&mut self, sequence: u64, why: fmt::Arguments<'_>, cx: &mut ProgramContext<'_>) {
         if let Some(probe) = self.probe(sequence) {
             probe.state = ProbeState::Lost;
         }
@@ -141,7 +139,7 @@ impl Ping {
     }
 
     /// Reports the probes that have timed out.
-    fn expire(&mut self, cx: &mut Cx<'_>) {
+    fn expire(&mut self, cx: &mut ProgramContext<'_>) {
         while let Some((sequence, sent)) = self.pending()
             && sent.after(self.plan.timeout) < cx.time.now
         {
@@ -149,7 +147,7 @@ impl Ping {
         }
     }
 
-    fn send(&mut self, out: &mut Outbox, cx: &mut Cx<'_>) {
+    fn send(&mut self, out: &mut Outbox, cx: &mut ProgramContext<'_>) {
         if self.probes.len() == REMEMBERED {
             if let Some((sequence, _)) = self.pending()
                 && sequence + REMEMBERED as u64 == self.sent + 1
@@ -170,7 +168,15 @@ impl Ping {
         self.next = next_after(self.next, self.plan.interval, cx.time.now);
     }
 
-    fn print(&self, kind: ReplyKind, sequence: u64, from: SocketAddr, rtt: Duration, text: &[u8], cx: &mut Cx<'_>) {
+    fn print(
+        &self,
+        kind: ReplyKind,
+        sequence: u64,
+        from: SocketAddr,
+        rtt: Duration,
+        text: &[u8],
+        cx: &mut ProgramContext<'_>,
+    ) {
         let rtt = Seconds(rtt.as_micros() as f64);
         let output = &mut cx.shared.output;
         if self.plan.json {
@@ -198,7 +204,7 @@ impl Ping {
     }
 
     /// Prints the summary.
-    fn finish(&mut self, cx: &mut Cx<'_>) {
+    fn finish(&mut self, cx: &mut ProgramContext<'_>) {
         self.over = true;
         let Self { peer, sent, answered, late, duplicates, .. } = *self;
         let loss = if sent == 0 { 0.0 } else { (sent - answered) as f64 * 100.0 / sent as f64 };
@@ -271,7 +277,7 @@ struct Times {
 }
 
 impl DatagramProtocol<Program> for Ping {
-    fn received(&mut self, datagram: &[u8], from: SocketAddr, _: &mut Outbox, cx: &mut Cx<'_>) {
+    fn received(&mut self, datagram: &[u8], from: SocketAddr, _: &mut Outbox, cx: &mut ProgramContext<'_>) {
         // A reply after the timeout is late, even if this is the first turn after the timeout.
         self.expire(cx);
         let Some(reply) = Probe::parse(PING, datagram) else { return };
@@ -294,7 +300,7 @@ impl DatagramProtocol<Program> for Ping {
         self.print(kind, reply.sequence, from, rtt, datagram, cx);
     }
 
-    fn advance(&mut self, out: &mut Outbox, cx: &mut Cx<'_>) -> Stay {
+    fn advance(&mut self, out: &mut Outbox, cx: &mut ProgramContext<'_>) -> Stay {
         if self.over {
             return Stay::Over;
         }
@@ -313,7 +319,7 @@ impl DatagramProtocol<Program> for Ping {
         }
     }
 
-    fn failed(&mut self, error: &io::Error, to: Option<SocketAddr>, cx: &mut Cx<'_>) {
+    fn failed(&mut self, error: &io::Error, to: Option<SocketAddr>, cx: &mut ProgramContext<'_>) {
         // The last probe couldn't be sent, or the oldest one came back.
         let sequence = if to.is_some() { Some(self.sent) } else { self.pending().map(|(sequence, _)| sequence) };
         if let Some(sequence) = sequence

@@ -75,8 +75,6 @@ pub struct Answerer {
     over: bool,
 }
 
-type Cx<'a> = ProgramContext<'a>;
-
 impl Answerer {
     /// A service; `verbose` prints the counts while it runs.
     pub fn new(reply: Reply, impairment: Impairment, verbose: bool) -> Self {
@@ -122,7 +120,7 @@ impl Answerer {
         fits
     }
 
-    fn print_counts(&self, cx: &mut Cx<'_>) {
+    fn print_counts(&self, cx: &mut ProgramContext<'_>) {
         let Counts { received, dropped, answered, duplicated, failed } = self.counts;
         let place = self.local.map(|local| format!("{local}: ")).unwrap_or_default();
         cx.shared.output.line(format_args!(
@@ -136,7 +134,7 @@ impl DatagramProtocol<Program> for Answerer {
         self.local = Some(local);
     }
 
-    fn received(&mut self, datagram: &[u8], from: SocketAddr, out: &mut Outbox, cx: &mut Cx<'_>) {
+    fn received(&mut self, datagram: &[u8], from: SocketAddr, out: &mut Outbox, cx: &mut ProgramContext<'_>) {
         self.counts.received += 1;
         let delays = self.dice.next();
         let silent = self.over || self.is_service(from);
@@ -153,7 +151,7 @@ impl DatagramProtocol<Program> for Answerer {
         }
     }
 
-    fn advance(&mut self, out: &mut Outbox, cx: &mut Cx<'_>) -> Stay {
+    fn advance(&mut self, out: &mut Outbox, cx: &mut ProgramContext<'_>) -> Stay {
         if self.over {
             return Stay::Over;
         }
@@ -183,7 +181,7 @@ impl DatagramProtocol<Program> for Answerer {
         wake.map_or(Stay::Open, Stay::Until)
     }
 
-    fn failed(&mut self, error: &io::Error, to: Option<SocketAddr>, _: &mut Cx<'_>) {
+    fn failed(&mut self, error: &io::Error, to: Option<SocketAddr>, _: &mut ProgramContext<'_>) {
         self.counts.failed += 1;
         match to {
             Some(to) => log::debug!("a reply to {to} can't be sent: {error}"),

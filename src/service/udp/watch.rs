@@ -213,8 +213,6 @@ pub struct Watch {
     over: bool,
 }
 
-type Cx<'a> = ProgramContext<'a>;
-
 impl Watch {
     /// A watcher on one socket.
     pub fn new(options: WatchOptions) -> Self {
@@ -239,7 +237,7 @@ impl Watch {
     }
 
     /// Reports the senders that are lost now.
-    fn expire(&mut self, cx: &mut Cx<'_>) {
+    fn expire(&mut self, cx: &mut ProgramContext<'_>) {
         let WatchOptions { timeout, json } = self.options;
         for (from, sender) in &mut self.senders {
             if sender.lost || sender.heard.after(timeout) > cx.time.now {
@@ -260,7 +258,7 @@ impl Watch {
     }
 
     /// Counts a datagram that isn't a heartbeat, and prints the first one of a sender.
-    fn strange(&mut self, datagram: &[u8], from: SocketAddr, cx: &mut Cx<'_>) {
+    fn strange(&mut self, datagram: &[u8], from: SocketAddr, cx: &mut ProgramContext<'_>) {
         self.strange += 1;
         if self.shown.len() == SENDERS || !self.shown.insert(from) {
             return;
@@ -276,7 +274,7 @@ impl Watch {
     }
 
     /// Prints the summary.
-    fn finish(&mut self, cx: &mut Cx<'_>) {
+    fn finish(&mut self, cx: &mut ProgramContext<'_>) {
         self.over = true;
         let (json, output) = (self.options.json, &mut cx.shared.output);
         for (from, sender) in &self.senders {
@@ -307,7 +305,7 @@ impl Watch {
 }
 
 impl DatagramProtocol<Program> for Watch {
-    fn received(&mut self, datagram: &[u8], from: SocketAddr, _: &mut Outbox, cx: &mut Cx<'_>) {
+    fn received(&mut self, datagram: &[u8], from: SocketAddr, _: &mut Outbox, cx: &mut ProgramContext<'_>) {
         // A sender that is back after the timeout was lost, even if this is the first turn after the timeout.
         self.expire(cx);
         let json = self.options.json;
@@ -350,7 +348,7 @@ impl DatagramProtocol<Program> for Watch {
         }
     }
 
-    fn advance(&mut self, _: &mut Outbox, cx: &mut Cx<'_>) -> Stay {
+    fn advance(&mut self, _: &mut Outbox, cx: &mut ProgramContext<'_>) -> Stay {
         if self.over {
             return Stay::Over;
         }
@@ -363,7 +361,7 @@ impl DatagramProtocol<Program> for Watch {
         heard.min().map_or(Stay::Open, |heard| Stay::Until(heard.after(self.options.timeout)))
     }
 
-    fn failed(&mut self, error: &io::Error, _: Option<SocketAddr>, _: &mut Cx<'_>) {
+    fn failed(&mut self, error: &io::Error, _: Option<SocketAddr>, _: &mut ProgramContext<'_>) {
         log::debug!("{error}");
     }
 }
