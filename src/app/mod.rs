@@ -41,6 +41,7 @@ mod ports;
 pub(crate) mod quiz;
 mod response;
 mod sink;
+mod source;
 #[cfg(test)]
 mod testing;
 
@@ -50,8 +51,9 @@ use std::net::IpAddr;
 pub use form_fields::FormFields;
 pub use page::escape_html;
 pub use ports::Ports;
-pub use response::{Body, Pull, Response, Source};
+pub use response::{Body, Response};
 pub use sink::{BodyMode, Push, Sink};
+pub use source::{Pull, Source};
 
 pub use crate::session::Session;
 

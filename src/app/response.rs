@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::boundary::Content;
+use super::source::Source;
 use crate::http::Status;
-use crate::reactor::Tick;
 use crate::text::json;
 
 /// A response: status, fields, content. Date, Server, framing and connection
@@ -29,28 +29,6 @@ pub enum Body {
     Bytes(Cow<'static, [u8]>),
     /// Content that a [`Source`] makes over time.
     Source(Content),
-}
-
-/// Response content that is made over time.
-pub trait Source {
-    /// Appends up to about `room` bytes of content to `out`. Called when there
-    /// is room, so a slow client slows it down. `now` is the loop's time.
-    fn pull(&mut self, out: &mut Vec<u8>, room: usize, now: Tick) -> Pull;
-
-    /// Bytes of memory that it holds beyond its own size, without memory that it shares. They
-    /// count against the limit of all connections.
-    fn memory(&self) -> usize;
-}
-
-/// The state of a source after a pull.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Pull {
-    /// Something was added, and there is more now.
-    More,
-    /// There will be more at this moment.
-    Wait(Tick),
-    /// The content is complete.
-    End,
 }
 
 impl Response {
