@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use crate::config::options::size;
+use crate::config::value_text::size;
 use crate::config::{Config, Demonstration, Host, Listener, Protocol};
 use crate::files::nothing_to_show;
 use crate::reactor::Endpoint;

@@ -7,7 +7,8 @@ use super::arguments::Tool;
 use super::{Command, UsageError};
 use crate::client::Target;
 use crate::client::connect::ConnectPlan;
-use crate::config::options::{Draft, Opt, Value, assign, seconds};
+use crate::config::options::{Draft, Opt, Value, assign};
+use crate::config::value_text::seconds;
 use crate::config::values;
 
 pub(super) struct ConnectDraft {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::options::size;
+use super::value_text::size;
 use crate::limits;
 
 /// The cache of the proxies.

@@ -25,6 +25,7 @@ mod proxy;
 mod route;
 pub(crate) mod setting;
 pub(crate) mod shown;
+pub(crate) mod value_text;
 pub(crate) mod values;
 
 pub use cache::{CachePlace, ProxyCache};

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::super::value_text::size;
 use super::super::{Apps, Demonstration, Handler, ProxyRoute, ProxyUpstream, UpstreamUrl, values};
-use super::{CONTENT, HTTP, Opt, SERVE, SERVER, ServerCommand, ServerDraft, Setter, Value, paths, size};
+use super::{CONTENT, HTTP, Opt, SERVE, SERVER, ServerCommand, ServerDraft, Setter, Value, paths};
 use crate::auth::guard::check_prefix;
 use crate::files::ErrorPage;
 use crate::files::glob::Glob;

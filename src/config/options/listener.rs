@@ -1,7 +1,8 @@
 //! Options of a listener.
 
+use super::super::value_text::seconds;
 use super::super::values;
-use super::{HTTP, Opt, SERVE, SERVER, ServerCommand, ServerDraft, Setter, Value, paths, seconds};
+use super::{HTTP, Opt, SERVE, SERVER, ServerCommand, ServerDraft, Setter, Value, paths};
 use crate::certificates::PemFiles;
 
 const LINES: &[ServerCommand] = &[ServerCommand::Echo, ServerCommand::Upper];

@@ -1,7 +1,8 @@
 //! Options of a mailbox.
 
+use super::super::value_text::size;
 use super::super::values;
-use super::{Opt, SERVER, ServerCommand, ServerDraft, Setter, Value, paths, size};
+use super::{Opt, SERVER, ServerCommand, ServerDraft, Setter, Value, paths};
 use crate::smtp::address::{is_domain, is_literal};
 use crate::smtp::server::Fault;
 

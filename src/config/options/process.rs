@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use super::super::value_text::{seconds, size, span};
 use super::super::values;
 use super::super::{CachePlace, Sandbox, Trust};
-use super::{HTTP, Opt, PROXIES, SERVE, SERVER, ServerCommand, ServerDraft, Setter, Value, paths, seconds, size, span};
+use super::{HTTP, Opt, PROXIES, SERVE, SERVER, ServerCommand, ServerDraft, Setter, Value, paths};
 use crate::logging::{AccessLog, DiagnosticFormat, LogFormat};
 use crate::session::Sessions;
 

@@ -1,7 +1,8 @@
 //! Options of a route: those of the key-value service.
 
+use super::super::value_text::size;
 use super::super::{KV, values};
-use super::{CONTENT, Opt, SERVE, SERVER, ServerCommand, ServerDraft, Setter, Value, paths, size};
+use super::{CONTENT, Opt, SERVE, SERVER, ServerCommand, ServerDraft, Setter, Value, paths};
 
 const KEYS_AND_VALUES: Opt<ServerDraft> = Opt { group: "Keys and values", commands: CONTENT, ..SERVER };
 

@@ -1,3 +1,6 @@
+use std::time::Duration;
+
+use super::super::value_text::{size, span};
 use super::super::values;
 use super::*;
 use crate::limits;
