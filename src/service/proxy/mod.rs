@@ -30,7 +30,7 @@
 //! | `balance`, `queue` | which upstream of a route is asked, and who waits for one |
 //! | `forward` | the upstreams of a forward proxy: the servers that its clients name |
 //! | `upstream`, `addresses` | a server: its connections, its name and where that is |
-//! | `health`, `outage` | whether it works, and when that is logged |
+//! | `health`, `health_check`, `outage` | whether it works, how that is checked, and when it is logged |
 //! | `dialing`, `attempts` | the way to a new connection |
 //! | `connection`, `exchange` | a connection to an upstream, and the exchange that it has |
 //! | `storing`, `cache` | how it stores a response, and what all proxies share for that |
@@ -46,6 +46,7 @@ mod dialing;
 mod exchange;
 mod forward;
 mod health;
+mod health_check;
 mod outage;
 mod queue;
 mod room;
@@ -60,7 +61,8 @@ pub use cache::{Cache, CacheRules};
 pub use connection::UpstreamConnection;
 pub(crate) use dialing::{Dialed, Dialing, ask_beside};
 pub use forward::{Forward, Origins};
-pub use health::{HealthCheck, HealthSettings};
+pub use health::HealthSettings;
+pub use health_check::HealthCheck;
 pub use queue::{Place, Queue};
 pub use room::{Owed, Room, Taken};
 pub use storing::Kept;
