@@ -1,7 +1,7 @@
 //! Conventions that are easy to forget: which layer may import which, and which file alone
 //! may make certain calls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Layers, and the layers that each may import besides itself and the limits.
@@ -238,39 +238,85 @@ fn module(name: &str) -> Vec<&str> {
     segments
 }
 
-/// The files that a file imports from. Only those that its `use` lines name count, not
-/// those that a `mod.rs` re-exports.
-fn imported_files<'a>(name: &'a str, code: &'a str, files: &'a BTreeMap<Vec<&str>, String>) -> Vec<&'a str> {
-    let uses = code.lines().filter_map(|line| line.strip_prefix("use ")?.split(['{', ';']).next());
-    let found = uses.filter_map(|path| {
-        let mut target = module(name);
-        for segment in path.split("::").filter(|segment| !segment.is_empty()) {
-            match segment {
-                "super" => _ = target.pop(),
-                "crate" => target.clear(),
-                _ => target.push(segment),
-            }
-        }
-        // The longest part of the path that is a file.
-        let file = (1..=target.len()).rev().find_map(|length| files.get(&target[..length]))?;
-        (file != name && !file.ends_with("mod.rs")).then_some(file.as_str())
+/// The name and the code of each file, by its module.
+type Files = BTreeMap<Vec<String>, (String, String)>;
+
+/// The paths that the `use` items of a file name, each in segments: those that it re-exports, or the others.
+fn used_paths(code: &str, reexported: bool) -> Vec<Vec<&str>> {
+    let items = code.split("\n").scan(0, |at, line| {
+        let begin = *at;
+        *at += line.len() + 1;
+        Some((begin, line))
     });
-    found.collect()
+    let items = items.filter_map(|(begin, line)| {
+        let is_public = line.starts_with("pub");
+        let path = line.split_once("use ").filter(|(before, _)| before.is_empty() || before.starts_with("pub"));
+        path.filter(|_| is_public == reexported).map(|(before, _)| &code[begin + before.len() + 4..])
+    });
+    let mut paths = Vec::new();
+    for item in items {
+        let item = item.split(';').next().unwrap();
+        let (common, names) = item.split_once('{').unwrap_or((item, ""));
+        for name in names.trim_end_matches(['}', '\n', ' ']).split(',') {
+            let segments = common.split("::").chain(name.split("::")).map(str::trim);
+            let segments = segments.map(|segment| segment.split(' ').next().unwrap());
+            paths.push(segments.filter(|segment| !matches!(*segment, "" | "self")).collect());
+        }
+    }
+    paths
+}
+
+/// The file that has what `path` names in the file `name`, and the name of that there.
+fn named_in<'a>(name: &str, path: &[&'a str], files: &'a Files) -> Option<(&'a str, Option<&'a str>)> {
+    let mut target: Vec<_> = module(name).into_iter().map(str::to_owned).collect();
+    for segment in path {
+        match *segment {
+            "super" => _ = target.pop(),
+            "crate" => target.clear(),
+            _ => target.push((*segment).to_owned()),
+        }
+    }
+    // The longest part of the path that is a file.
+    let (length, file) = (1..=target.len()).rev().find_map(|length| Some((length, files.get(&target[..length])?)))?;
+    Some((&file.0, path.get((path.len() + length).saturating_sub(target.len())).copied()))
+}
+
+/// The same; what a `mod.rs` re-exports is where that has it from.
+fn file_of<'a>(name: &str, path: &[&'a str], files: &'a Files) -> Option<&'a str> {
+    let (mut file, mut wanted) = named_in(name, path, files)?;
+    while let Some(name) = wanted {
+        let paths = used_paths(&files.values().find(|(other, _)| other == file)?.1, true);
+        let found = paths.iter().find(|path| path.last() == Some(&name)).and_then(|path| named_in(file, path, files));
+        // Others are of another crate.
+        let Some((next, further)) = found.filter(|(next, _)| *next != file) else { break };
+        (file, wanted) = (next, further);
+    }
+    Some(file)
+}
+
+/// The files that a file imports from. It may name what the `mod.rs` above it defines: that is what the files of
+/// a directory have in common.
+fn imported_files<'a>(name: &str, code: &'a str, files: &'a Files) -> BTreeSet<&'a str> {
+    let found = used_paths(code, false).into_iter().filter_map(|path| file_of(name, &path, files));
+    let is_above = |file: &str| file.strip_suffix("mod.rs").is_some_and(|directory| name.starts_with(directory));
+    found.filter(|file| *file != name && !is_above(file)).collect()
 }
 
 #[test]
 fn imports_between_files_have_no_cycle() {
     let code = code();
-    let files: BTreeMap<_, _> = code.iter().map(|(name, _)| (module(name), name.clone())).collect();
-    let mut imports: BTreeMap<&str, Vec<&str>> =
+    let key = |name| module(name).into_iter().map(str::to_owned).collect();
+    let files: Files = code.iter().map(|(name, code)| (key(name), (name.clone(), code.clone()))).collect();
+    let mut imports: BTreeMap<&str, BTreeSet<&str>> =
         code.iter().map(|(name, code)| (name.as_str(), imported_files(name, code, &files))).collect();
-    assert!(imports.values().map(Vec::len).sum::<usize>() > 200, "too few imports were found");
-    // Files without a remaining import are removed repeatedly; cycles remain.
+    assert!(imports.values().map(BTreeSet::len).sum::<usize>() > 200, "too few imports were found");
+    // Files that import none of the others, or that none of them imports, are removed repeatedly; cycles remain.
     loop {
-        let left: Vec<_> = imports.keys().copied().collect();
-        imports.retain(|_, targets| {
+        let left: BTreeSet<_> = imports.keys().copied().collect();
+        let imported: BTreeSet<_> = imports.values().flatten().copied().collect();
+        imports.retain(|name, targets| {
             targets.retain(|target| left.contains(target));
-            !targets.is_empty()
+            !targets.is_empty() && imported.contains(name)
         });
         if imports.len() == left.len() {
             break;
