@@ -20,8 +20,8 @@ pub struct Settings {
     pub obey_requests: bool,
     /// The longest heuristic lifetime in seconds; 0 for no heuristics (§4.2.2).
     pub heuristic_limit: u32,
-    /// For how many seconds after its lifetime a response is served if the origin fails, even
-    /// if nobody sent `stale-if-error` (§4.2.4).
+    /// For how many seconds after its lifetime a response without `stale-if-error` is served if the origin
+    /// fails (§4.2.4).
     pub stale_if_error: u32,
     /// The shortest and the longest lifetime in seconds, whatever a response says. One that must be
     /// validated always is all the same.

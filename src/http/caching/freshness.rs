@@ -69,7 +69,7 @@ impl Freshness {
             initial_age: initial_age(date, arrival),
             lifetime: lifetime.max(shortest).min(longest),
             stale_while_revalidate: directives.stale_while_revalidate.unwrap_or(0),
-            stale_if_error: directives.stale_if_error.unwrap_or(0),
+            stale_if_error: directives.stale_if_error.unwrap_or(settings.stale_if_error),
             no_cache: directives.no_cache,
             forbid_stale: directives.forbid_stale(),
             immutable: directives.immutable,
@@ -162,10 +162,10 @@ impl Freshness {
     }
 
     /// Whether it can never be used, now or later, not even after validation.
-    pub(super) fn is_useless(&self, settings: &Settings) -> bool {
+    pub(super) fn is_useless(&self) -> bool {
         let stale = match self.forbid_stale {
             true => 0,
-            false => self.stale_while_revalidate.max(self.stale_if_error).max(settings.stale_if_error),
+            false => self.stale_while_revalidate.max(self.stale_if_error),
         };
         let usable = if self.no_cache { 0 } else { self.lifetime.saturating_add(stale) };
         !self.has_validator && self.initial_age >= usable

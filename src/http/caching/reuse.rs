@@ -146,7 +146,7 @@ pub fn stale_on_error(
     if directives.no_cache || directives.min_fresh > 0 || directives.max_age.is_some_and(|most| age > most) {
         return None;
     }
-    let window = freshness.if_error().max(directives.stale_if_error).max(settings.stale_if_error);
+    let window = freshness.if_error().max(directives.stale_if_error);
     let allowed = directives.max_stale.is_some_and(|most| freshness.staleness(now).is_some_and(|stale| stale <= most));
     let usable = freshness.is_fresh(now) || allowed || freshness.staleness(now).is_some_and(|stale| stale < window);
     usable.then_some(age)

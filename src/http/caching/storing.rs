@@ -62,7 +62,7 @@ pub fn evaluate(
         return Err(refusal);
     }
     let freshness = Freshness::of(request, response, &directives, arrival, settings);
-    if freshness.is_useless(settings) { Err(Refusal::Useless) } else { Ok(freshness) }
+    if freshness.is_useless() { Err(Refusal::Useless) } else { Ok(freshness) }
 }
 
 fn refusal(
