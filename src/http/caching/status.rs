@@ -23,8 +23,9 @@ pub enum Handling {
         status: Option<Status>,
         /// The origin's response was stored.
         stored: bool,
-        /// Another request that was under way was waited for, instead of sending this one.
-        collapsed: bool,
+        /// Another request that was under way was waited for: whether its response could be used, or this
+        /// request had to be sent after all (§2.7). None: there was no waiting.
+        collapsed: Option<bool>,
     },
 }
 
@@ -67,9 +68,11 @@ pub fn write_cache_status(handling: Handling, remaining: Option<i64>, out: &mut 
             if stored {
                 out.extend_from_slice(b"; stored");
             }
-            if collapsed {
-                out.extend_from_slice(b"; collapsed");
-            }
+            out.extend_from_slice(match collapsed {
+                None => b"",
+                Some(true) => b"; collapsed",
+                Some(false) => b"; collapsed=?0",
+            });
         }
     }
     if let Some(seconds) = remaining {
@@ -90,12 +93,13 @@ mod tests {
             (Handling::Hit, None, "miod; hit"),
             (Handling::Hit, Some(30), "miod; hit; ttl=30"),
             (Handling::Hit, Some(-412), "miod; hit; ttl=-412"),
-            (forwarded(Reason::UriMiss, None, true, false), Some(0), "miod; fwd=uri-miss; stored; ttl=0"),
-            (forwarded(Reason::VaryMiss, None, false, true), None, "miod; fwd=vary-miss; collapsed"),
-            (forwarded(Reason::Stale, Some(Status(304)), false, false), None, "miod; fwd=stale; fwd-status=304"),
-            (forwarded(Reason::Request, None, false, false), None, "miod; fwd=request"),
-            (forwarded(Reason::Method, None, false, false), None, "miod; fwd=method"),
-            (forwarded(Reason::Bypass, None, false, false), None, "miod; fwd=bypass"),
+            (forwarded(Reason::UriMiss, None, true, None), Some(0), "miod; fwd=uri-miss; stored; ttl=0"),
+            (forwarded(Reason::VaryMiss, None, false, Some(true)), None, "miod; fwd=vary-miss; collapsed"),
+            (forwarded(Reason::UriMiss, None, false, Some(false)), None, "miod; fwd=uri-miss; collapsed=?0"),
+            (forwarded(Reason::Stale, Some(Status(304)), false, None), None, "miod; fwd=stale; fwd-status=304"),
+            (forwarded(Reason::Request, None, false, None), None, "miod; fwd=request"),
+            (forwarded(Reason::Method, None, false, None), None, "miod; fwd=method"),
+            (forwarded(Reason::Bypass, None, false, None), None, "miod; fwd=bypass"),
         ] {
             let mut out = Vec::new();
             write_cache_status(handling, remaining, &mut out);

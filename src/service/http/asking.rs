@@ -63,8 +63,8 @@ pub(super) struct Fetch {
     pub(super) place: CachePlace,
     /// Why it is sent.
     pub(super) reason: Reason,
-    /// It has waited for another request.
-    pub(super) collapsed: bool,
+    /// It has waited for another request: whether that request's response is of use. None: it hasn't.
+    pub(super) collapsed: Option<bool>,
     /// Other requests wait for the head of its response.
     pub(super) guard: Option<Fetching>,
 }

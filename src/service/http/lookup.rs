@@ -60,8 +60,8 @@ pub(super) struct Sent {
 pub(super) enum Waits {
     /// The disk.
     Disk,
-    /// The head of the response to another request.
-    Head,
+    /// The head of the response to another request; it would be sent itself for this reason.
+    Head(Reason),
 }
 
 /// A request whose look-up waits.
@@ -80,15 +80,24 @@ pub(super) struct LookingUp {
 pub(super) struct History {
     /// Since when it waits.
     since: Option<Tick>,
-    /// It has waited for another request.
-    collapsed: bool,
+    /// Why it would have been sent when it began to wait for another request, if it did.
+    collapsed: Option<Reason>,
+}
+
+impl History {
+    /// How a request that is answered with what is stored was handled.
+    fn handling(self) -> Handling {
+        let collapsed = |why| Handling::Forwarded { why, status: None, stored: false, collapsed: Some(true) };
+        self.collapsed.map_or(Handling::Hit, collapsed)
+    }
 }
 
 impl LookingUp {
     /// A look-up that waits.
     pub(super) fn new(exchange: &Exchange<'_>, plan: Plan, waits: Waits, history: History, now: Tick) -> Self {
         let since = history.since.unwrap_or(now);
-        let collapsed = history.collapsed || waits == Waits::Head;
+        let waited = if let Waits::Head(reason) = waits { Some(reason) } else { None };
+        let collapsed = history.collapsed.or(waited);
         Self {
             head: exchange.head.raw.to_vec(),
             facts: exchange.facts.clone(),
@@ -145,7 +154,8 @@ fn look_up_uri(
     let key = store.key(uri);
     let fetch = |reason: Reason, stored: Option<(EntryId, Rc<Response>)>| {
         let place = CachePlace { rules: Rc::clone(rules), uri: uri.into(), key, stored };
-        Fetch { place, reason, collapsed: history.collapsed, guard: None }
+        // What it has waited for is of no use, since it is sent.
+        Fetch { place, reason, collapsed: history.collapsed.map(|_| false), guard: None }
     };
     if rules.is_bypassed(&request.fields) {
         return Looked::Ask(fetch(Reason::Bypass, None));
@@ -180,7 +190,7 @@ fn look_up_uri(
             Err(wait) => return wait,
             Ok(Some(response)) => {
                 let validation = validate.then(|| fetch(Reason::Stale, Some((id, Rc::clone(&response)))));
-                return Looked::Stored(Sent { response, handling: Handling::Hit, validation });
+                return Looked::Stored(Sent { response, handling: history.handling(), validation });
             }
             Ok(None) => Reason::UriMiss,
         },
@@ -196,13 +206,13 @@ fn ask_or_join(mut fetch: Fetch, request: &caching::Request<'_>, is_late: bool, 
     let rules = Rc::clone(&fetch.place.rules);
     let is_shareable = request.method == Method::Get && fetch.reason != Reason::Request;
     if is_shareable && let Some(response) = growing(&fetch, request, time.unix_seconds) {
-        let handling = Handling::Forwarded { why: fetch.reason, status: None, stored: false, collapsed: true };
+        let handling = Handling::Forwarded { why: fetch.reason, status: None, stored: false, collapsed: Some(true) };
         return Looked::Stored(Sent { response, handling, validation: None });
     }
     fetch.guard = match is_shareable && !is_late {
         true => match rules.cache.begin_fetch(fetch.place.key, turn.cx.handle, time.now) {
             Some(guard) => Some(guard),
-            None => return Looked::Wait(Waits::Head),
+            None => return Looked::Wait(Waits::Head(fetch.reason)),
         },
         false => (request.method == Method::Get).then(|| rules.cache.fetch_alone(fetch.place.key)),
     };
