@@ -388,6 +388,7 @@ impl<P: Protocol> Reactor<P> {
         let mut events = Events::with_capacity(EVENTS);
         let mut quiet = false;
         self.paused = false;
+        P::started(&mut self.context(Handle::NONE));
         while !self.over && !self.paused {
             let mut hook = P::before_wait(&mut self.shared, self.time, quiet);
             if let Some(tap) = &mut self.tap {

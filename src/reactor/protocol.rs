@@ -93,6 +93,9 @@ pub trait Protocol: Sized + 'static {
     /// The connection is over, or was never made.
     fn closed(&mut self, _ending: Ending, _ends: Ends<'_>, _cx: &mut Context<'_, Self>) {}
 
+    /// The loop begins, or goes on after a pause: what is due is begun here, if no connection asks for it.
+    fn started(_cx: &mut Context<'_, Self>) {}
+
     /// A signal arrived.
     fn signal(_signal: Signal, _cx: &mut Context<'_, Self>) {}
 

@@ -270,6 +270,11 @@ impl Protocol for Service {
         with_cache(cx, Cache::settle);
     }
 
+    fn started(cx: &mut Context<'_, Self>) {
+        // What is in the directory of the cache is to be known when the first request comes.
+        with_cache(cx, Cache::settle);
+    }
+
     fn signal(signal: Signal, cx: &mut Context<'_, Self>) {
         match signal {
             Signal::Terminate | Signal::Interrupt if cx.draining => {
