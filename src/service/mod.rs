@@ -263,7 +263,7 @@ impl Protocol for Service {
             Self::Http(http) => http.closed(ending.unsent, ends, cx),
             Self::SessionStore(client) => client.closed(ending, cx),
             Self::Upstream(upstream) => upstream.closed(&ending, cx),
-            Self::HealthCheck(check) => check.closed(cx),
+            Self::HealthCheck(check) => check.closed(&ending, cx),
             Self::Mail(mail) => mail.closed(cx),
             Self::Echo(_) | Self::Upper(_) | Self::Impaired(_) => {}
         }

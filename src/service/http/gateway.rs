@@ -219,7 +219,7 @@ pub(super) fn conclude(proxied: Proxied, over: Over, request: u32, io: &mut Io<'
             let fields = fields.fields();
             if status == Status::SWITCHING_PROTOCOLS && !is_offered_change(&head, &fields) {
                 turn.cx.send(link.connection, Message::ToUpstream(link.id, ToUpstream::Cancel));
-                return fail(&exchange, UpstreamFailure::Malformed, turn);
+                return fail(&exchange, UpstreamFailure::Malformed("a change of protocol that wasn't offered"), turn);
             }
             let stamp = stamp_of(&fields, turn);
             let body = respond::begin_tunnel(&exchange, status, received(&exchange, &plan, &fields), &stamp, turn);

@@ -415,7 +415,7 @@ impl Proxied {
         let may_repeat = !was_sent || (is_idempotent && failure.is_worth_another_attempt());
         let again = if self.content.has_begun() || !may_repeat {
             if let Some(upstream) = self.upstream().filter(|_| !self.reused) {
-                upstream.failed(cx.time.now);
+                upstream.failed(failure, cx.time.now);
             }
             false
         } else if self.reused {
@@ -434,7 +434,7 @@ impl Proxied {
         if let Some(upstream) = self.upstream().map(Rc::clone) {
             // Otherwise it is its name that isn't known.
             if failure.is_worth_another_attempt() {
-                upstream.failed(cx.time.now);
+                upstream.failed(failure, cx.time.now);
             }
             self.tried.push(Rc::as_ptr(&upstream));
         }

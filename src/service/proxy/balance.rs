@@ -139,13 +139,13 @@ mod tests {
         assert_eq!(second.upstream().url, "2");
         drop(first);
         assert_eq!(proxy.take(&[], EXCHANGE, at(0)).unwrap().upstream().url, "1");
-        one.failed(at(0));
+        one.failed(UpstreamFailure::Refused, at(0));
         assert_eq!(proxy.take(&[], EXCHANGE, at(0)).unwrap().upstream().url, "2");
         assert_eq!(proxy.take(&[Rc::as_ptr(&two)], EXCHANGE, at(0)).unwrap().upstream().url, "1", "there is no other");
         let none = proxy.choose(&[Rc::as_ptr(&two), Rc::as_ptr(&one)], EXCHANGE, at(0));
         assert!(matches!(none, Err(UpstreamFailure::NoneHealthy)));
         assert_eq!(proxy.take(&[], EXCHANGE, at(2)).unwrap().upstream().url, "1", "the pause is over");
-        one.failed(at(2));
+        one.failed(UpstreamFailure::Refused, at(2));
         assert_eq!(proxy.take(&[], EXCHANGE, at(3)).unwrap().upstream().url, "2", "the pause is longer");
         one.works(at(2));
         assert_eq!(proxy.take(&[], EXCHANGE, at(3)).unwrap().upstream().url, "1");

@@ -186,7 +186,7 @@ impl UpstreamConnection {
             let Some(exchange) = &mut self.exchange else {
                 // Nobody has asked for anything. One who waits may want what the upstream says first.
                 let is_fine = io.input.is_empty() || self.waiting.is_some();
-                return if is_fine { Ok(()) } else { Err(UpstreamFailure::Malformed) };
+                return if is_fine { Ok(()) } else { Err(UpstreamFailure::Malformed("nobody has asked")) };
             };
             if cx.work.is_spent() || exchange.tunnel.is_some() {
                 return Ok(());
@@ -287,7 +287,8 @@ impl UpstreamConnection {
         let exchange = self.exchange.as_ref().map(|exchange| exchange.id).or(waiting);
         let Some(id) = exchange.filter(|_| !self.cancelled) else { return };
         let failure = self.failure.unwrap_or_else(|| reason(ending, self.established));
-        log::debug!("#{} to {}: {failure:?}", cx.handle.number(), self.upstream.url);
+        let cause = ending.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+        log::debug!("#{} to {}: {failure}{cause}", cx.handle.number(), self.upstream.url);
         send(id, FromUpstream::Failed(failure), cx);
     }
 }
@@ -295,8 +296,10 @@ impl UpstreamConnection {
 /// Why a connection has ended.
 fn reason(ending: &Ending, established: bool) -> UpstreamFailure {
     let error = ending.error.as_ref();
-    if error.and_then(TlsFailure::of).is_some() {
-        return UpstreamFailure::Tls;
+    match error.and_then(TlsFailure::of) {
+        None => {}
+        Some(TlsFailure::Untrusted(_)) => return UpstreamFailure::Untrusted,
+        Some(_) => return UpstreamFailure::Tls,
     }
     match (established, error.map(io::Error::kind)) {
         (false, Some(io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)) => UpstreamFailure::Refused,

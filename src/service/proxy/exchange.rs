@@ -182,7 +182,7 @@ impl Exchange {
                 FromUpstream::Tunnel(status, fields)
             }
             // A 2xx to a CONNECT that wasn't for a proxy.
-            Body::Tunnel => return Err(UpstreamFailure::Malformed),
+            Body::Tunnel => return Err(UpstreamFailure::Malformed("a tunnel where none was asked for")),
             _ if head.is_interim() => FromUpstream::Interim(status, fields),
             _ => {
                 let kept = self.storing.as_ref().map_or(Kept::No, |storing| storing.head(&head, cx.handle, cx.time));
@@ -218,7 +218,7 @@ impl Exchange {
         if input.is_empty() {
             return Ok(0);
         }
-        let progress = self.reader.read(input).map_err(|_| UpstreamFailure::Malformed)?;
+        let progress = self.reader.read(input).map_err(failure_of)?;
         let content = &input[progress.content.clone()];
         if !content.is_empty() {
             self.note_pace(content.len(), idle, cx.time.now);
@@ -316,7 +316,7 @@ impl Exchange {
 /// Why a response can't be read.
 pub(super) fn failure_of(error: HttpError) -> UpstreamFailure {
     match error {
-        HttpError::Malformed(_) => UpstreamFailure::Malformed,
+        HttpError::Malformed(why) => UpstreamFailure::Malformed(why),
         HttpError::TooLarge(_) => UpstreamFailure::TooLarge,
         HttpError::NoResponse | HttpError::Truncated => UpstreamFailure::Closed,
     }

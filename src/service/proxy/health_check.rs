@@ -18,7 +18,7 @@ use super::Upstream;
 use super::health::HealthSettings;
 use crate::http::FieldLines;
 use crate::http::client::{RequestKind, ResponseReader};
-use crate::reactor::{Dial, Finish, Io, JobClass, Tick, Want};
+use crate::reactor::{Dial, Ending, Finish, Io, JobClass, Tick, Want};
 use crate::service::{Cx, Outcome, Service};
 
 /// The protocol of a connection for a check.
@@ -28,8 +28,8 @@ pub struct HealthCheck {
     established: bool,
     is_asked: bool,
     since: Tick,
-    /// Whether the response was good. None came yet if this is none.
-    is_good: Option<bool>,
+    /// What came of it, if that is known: nothing, or why it failed.
+    result: Option<Result<(), String>>,
 }
 
 impl HealthCheck {
@@ -46,7 +46,7 @@ impl HealthCheck {
             established: false,
             is_asked: false,
             since: now,
-            is_good: None,
+            result: None,
         };
         Some((Dial { endpoint, tls: upstream.tls() }, Service::HealthCheck(Box::new(check))))
     }
@@ -64,38 +64,52 @@ impl HealthCheck {
         if io.established && !self.established {
             (self.established, self.since) = (true, cx.time.now);
         }
-        self.is_good = self.is_good.or_else(|| self.read(io));
+        if self.result.is_none() {
+            self.result = self.read(io);
+        }
         let timeouts = upstream.timeouts();
         let deadline = self.since.after(if self.established { timeouts.response } else { timeouts.connect });
-        if self.is_good.is_some() || io.ended || cx.time.now >= deadline {
+        let is_late = cx.time.now >= deadline;
+        if self.result.is_none() && (io.ended || is_late) {
+            let why = match (is_late, self.established) {
+                (true, true) => "no response in time",
+                (true, false) => "no connection in time",
+                (false, _) => "it closed the connection",
+            };
+            self.result = Some(Err(why.to_owned()));
+        }
+        if self.result.is_some() {
             return Want::finish(Finish::Abort);
         }
         Want::READ.by(deadline)
     }
 
-    /// Reads heads. Returns whether the response is good, when its head has come.
-    fn read(&mut self, io: &mut Io<'_>) -> Option<bool> {
+    /// Reads heads. Returns whether the response is good, or else why not, when its head has come.
+    fn read(&mut self, io: &mut Io<'_>) -> Option<Result<(), String>> {
         while !io.input.is_empty() {
             let is_full = io.input.is_full();
             let mut lines = FieldLines::default();
             let (length, status) = match self.reader.head(io.input.bytes_mut(), &mut lines) {
                 Ok(Some(head)) if head.is_interim() => (head.length, None),
                 Ok(Some(head)) => (head.length, Some(head.status)),
-                Ok(None) => return is_full.then_some(false),
-                Err(_) => return Some(false),
+                Ok(None) => return is_full.then(|| Err("the head of its response is too large".to_owned())),
+                Err(error) => return Some(Err(error.to_string())),
             };
             io.input.consume(length);
             if let Some(status) = status {
-                return Some((200..400).contains(&status.0));
+                let is_good = (200..400).contains(&status.0);
+                return Some(if is_good { Ok(()) } else { Err(format!("status {}", status.0)) });
             }
         }
         None
     }
 
     /// The check is over: the next one follows.
-    pub(crate) fn closed(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn closed(&mut self, ending: &Ending, cx: &mut Cx<'_>) {
         let Some(upstream) = self.upstream.upgrade().filter(|_| !cx.draining) else { return };
-        upstream.checked(self.is_good.unwrap_or(false), cx.time.now);
+        // Without a result there was no connection, or it was lost.
+        let lost = || Err(ending.error.as_ref().map_or_else(|| "no connection".to_owned(), ToString::to_string));
+        upstream.checked(self.result.take().unwrap_or_else(lost).err().as_deref(), cx.time.now);
         let interval = upstream.health_settings().map(|settings| settings.interval).unwrap_or_default();
         let next = cx.time.now.after(interval);
         if let Some((to, check)) = Self::of(&upstream, next) {
@@ -151,7 +165,7 @@ mod tests {
         assert_eq!(want.finish, Finish::Abort);
         let request = String::from_utf8(peer.received()).unwrap();
         assert!(request.starts_with("GET /up HTTP/1.1\r\nHost: a\r\nUser-Agent: miod/"), "{request}");
-        check.closed(&mut context.context(shared, time, false));
+        check.closed(&Ending { unsent: 0, error: None }, &mut context.context(shared, time, false));
         context.connecting_later()
     }
 
@@ -183,7 +197,7 @@ mod tests {
         let (mut peer, mut context) = (Peer::default(), TestContext::default());
         let mut cx = context.context(&mut shared, Time::default(), false);
         assert_eq!(peer.turn(|io| check.advance(io, &mut cx)).finish, Finish::Abort);
-        check.closed(&mut context.context(&mut shared, Time::default(), false));
+        check.closed(&Ending { unsent: 0, error: None }, &mut context.context(&mut shared, Time::default(), false));
         assert_eq!((context.connecting_later(), peer.received().len()), (0, 0));
     }
 }

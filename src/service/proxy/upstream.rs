@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::health::Health;
 use super::outage::Outage;
 use super::{Addresses, HealthSettings};
-use crate::http::proxying::{Server, UpstreamTimeouts};
+use crate::http::proxying::{Server, UpstreamFailure, UpstreamTimeouts};
 use crate::limits;
 use crate::reactor::{Handle, Tick, TlsClient};
 
@@ -139,15 +139,15 @@ impl Upstream {
         self.failures.get()
     }
 
-    /// A check has ended.
-    pub(super) fn checked(&self, is_good: bool, now: Tick) {
-        let has_changed = self.health.borrow_mut().checked(is_good);
-        match (is_good, has_changed) {
-            (true, true) => log::info!("the upstream {} is up again", self.url),
-            (false, true) => log::warn!("the upstream {} is down", self.url),
+    /// A check has ended, with a failure if there is one.
+    pub(super) fn checked(&self, failure: Option<&str>, now: Tick) {
+        let has_changed = self.health.borrow_mut().checked(failure.is_none());
+        match (failure, has_changed) {
+            (None, true) => log::info!("the upstream {} is up again", self.url),
+            (Some(why), true) => log::warn!("the upstream {} is down: {why}", self.url),
             _ => {}
         }
-        if is_good {
+        if failure.is_none() {
             self.works(now);
         } else {
             self.failures.set(self.failures.get() + 1);
@@ -206,13 +206,13 @@ impl Upstream {
     }
 
     /// It has failed.
-    pub(crate) fn failed(&self, now: Tick) {
+    pub(crate) fn failed(&self, why: UpstreamFailure, now: Tick) {
         self.failures.set(self.failures.get() + 1);
         let pause = self.paused.get().map_or(PAUSE, |(_, pause)| (pause * 2).min(LONGEST_PAUSE));
         let mut outage = self.outage.get();
         if outage.failed(now) {
             let level = if self.is_foreign { log::Level::Debug } else { log::Level::Warn };
-            log::log!(level, "the upstream {} fails", self.url);
+            log::log!(level, "the upstream {} fails: {why}", self.url);
         }
         self.outage.set(outage);
         self.paused.set(Some((now.after(pause), pause)));
