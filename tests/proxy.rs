@@ -538,6 +538,46 @@ fn what_an_upstream_calls_itself_becomes_a_path_of_its_route() {
 }
 
 #[test]
+fn paths_pass_as_they_were_sent_and_encoded_slashes_get_around_no_rule() {
+    let origin = Script::answering(|head| ok(head.split(' ').nth(1).unwrap()));
+    let proxy = format!("proxy = \"http://{}\"", origin.address);
+    let root = Root::new();
+    root.file(
+        "miod.toml",
+        format!(
+            "bind = \"127.0.0.1:0\"\n[[host]]\n[[host.route]]\npath = \"/\"\n{proxy}\n[[host.route]]\n\
+             path = \"/app\"\n{proxy}\nstrip = true\n[[host.route]]\npath = \"/private\"\nallow = [\"10.0.0.0/8\"]\n\
+             [[host.route]]\npath = \"/files\"\nroot = \".\"\n"
+        ),
+    );
+    let mut command = miod();
+    command.arg("-c").arg(root.at("miod.toml"));
+    let server = Server::run(command);
+    for (path, expected) in [
+        ("/a%2fb", Some("/a%2fb")),
+        ("/a//b/./c:d@e%3A?f%2f", Some("/a//b/./c:d@e%3A?f%2f")),
+        ("/app/a%2fb//c:d", Some("/a%2fb//c:d")),
+        ("/app///a", Some("/a")),
+        ("/%61pp?b", Some("/?b")),
+        ("/app/%2fa", Some("/%2fa")),
+        // Whether these are below another route depends on who reads them.
+        ("/app%2fa", None),
+        ("/private%2fa", None),
+        ("/a/..%2fprivate", None),
+        ("/a%2f..%2fprivate", None),
+        ("/app/..%2f", None),
+        ("/files/a%2fb", None),
+    ] {
+        let response = server.get(path);
+        match expected {
+            Some(target) => assert_eq!((response.status, &*response.text()), (200, target), "{path}"),
+            None => assert_eq!(response.status, 400, "{path}"),
+        }
+    }
+    assert_eq!(server.get("/private/a").status, 403);
+}
+
+#[test]
 fn heads_without_content_and_interim_responses_pass() {
     let origin = Script::answering(|head| match head.split(' ').nth(1).unwrap() {
         "/api/head" => b"HTTP/1.1 200 OK\r\nContent-Length: 77\r\n\r\n".to_vec(),

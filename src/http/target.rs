@@ -232,41 +232,87 @@ pub enum PathError {
 /// # Errors
 /// See [`PathError`]. `out` is then unchanged.
 pub fn decode_path(path: &[u8], out: &mut Vec<u8>) -> Result<(), PathError> {
+    decode_path_with(path, EncodedSlash::Refused, out)
+}
+
+/// What an encoded slash is in a path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EncodedSlash {
+    /// Nothing that is permitted.
+    Refused,
+    /// The end of a segment, like any slash.
+    Separator,
+    /// A part of its segment. It becomes a byte 0, which no path has otherwise.
+    Part,
+}
+
+/// As [`decode_path`], with another meaning of encoded slashes.
+///
+/// # Errors
+/// See [`PathError`]. `out` is then unchanged.
+pub fn decode_path_with(path: &[u8], slash: EncodedSlash, out: &mut Vec<u8>) -> Result<(), PathError> {
     let before = out.len();
-    let result = decode_segments(path, out);
+    let result = decode_segments(path, slash, out);
     if result.is_err() {
         out.truncate(before);
     }
     result
 }
 
-fn decode_segments(path: &[u8], out: &mut Vec<u8>) -> Result<(), PathError> {
+fn decode_segments(path: &[u8], slash: EncodedSlash, out: &mut Vec<u8>) -> Result<(), PathError> {
     out.reserve(path.len());
     let mut segment = out.len();
     let mut rest = path.iter();
     loop {
         let raw = rest.next();
         match raw {
-            None | Some(b'/') => {
-                match &out[segment..] {
-                    b"" => {}
-                    b"." => out.truncate(segment),
-                    b".." => return Err(PathError::Refused),
-                    _ if raw.is_some() => out.push(b'/'),
-                    _ => {}
-                }
-                if raw.is_none() {
-                    return Ok(());
-                }
-                segment = out.len();
-            }
-            Some(b'%') => match decode_byte(rest.next(), rest.next()).ok_or(PathError::Malformed)? {
-                b'/' => return Err(PathError::Refused),
-                byte => push_byte(byte, out)?,
+            None | Some(b'/') => segment = end_segment(segment, raw.is_some(), out)?,
+            Some(b'%') => match (decode_byte(rest.next(), rest.next()).ok_or(PathError::Malformed)?, slash) {
+                (b'/', EncodedSlash::Refused) => return Err(PathError::Refused),
+                (b'/', EncodedSlash::Separator) => segment = end_segment(segment, true, out)?,
+                (b'/', EncodedSlash::Part) => out.push(0),
+                (byte, _) => push_byte(byte, out)?,
             },
             Some(&byte) => push_byte(byte, out)?,
         }
+        if raw.is_none() {
+            return Ok(());
+        }
     }
+}
+
+/// Ends the segment that begins at `start` of `out`. Returns where the next one begins.
+fn end_segment(start: usize, has_slash: bool, out: &mut Vec<u8>) -> Result<usize, PathError> {
+    match &out[start..] {
+        b"" => {}
+        b"." => out.truncate(start),
+        b".." => return Err(PathError::Refused),
+        _ if has_slash => out.push(b'/'),
+        _ => {}
+    }
+    Ok(out.len())
+}
+
+/// What follows the first `prefix` bytes of a decoded path, but as it was sent: empty, or with one slash at the
+/// beginning. The prefix ends where a segment ends.
+pub fn below(path: &[u8], prefix: usize) -> &[u8] {
+    // How much of the path was passed, and the length of that when it is decoded.
+    let (mut passed, mut decoded) = (0, 0);
+    for segment in path.split(|byte| *byte == b'/') {
+        if decoded >= prefix && passed > 0 {
+            break;
+        }
+        passed += segment.len() + 1;
+        if !matches!(segment, b"" | b"." | b"%2e" | b"%2E") {
+            let escapes = segment.iter().filter(|byte| **byte == b'%').count();
+            decoded += 1 + segment.len().saturating_sub(2 * escapes);
+        }
+    }
+    let mut rest = path.get(passed.saturating_sub(1)..).unwrap_or_default();
+    while let Some(shorter) = rest.strip_prefix(b"/").filter(|shorter| shorter.starts_with(b"/")) {
+        rest = shorter;
+    }
+    rest
 }
 
 fn push_byte(byte: u8, out: &mut Vec<u8>) -> Result<(), PathError> {
@@ -525,6 +571,45 @@ mod tests {
         }
         for path in ["/%", "/%4", "/%zz", "/a%4/", "/%%41", "/%+1", "/% 1", "/%%2e%2e", "/%u002e", "/%\u{e9}"] {
             assert_eq!(decoded(path), Err(PathError::Malformed), "{path}");
+        }
+    }
+
+    #[test]
+    fn an_encoded_slash_ends_a_segment_or_is_part_of_it() {
+        let decoded = |path: &str, slash| {
+            let mut out = Vec::new();
+            decode_path_with(path.as_bytes(), slash, &mut out).map(|()| String::from_utf8(out).unwrap())
+        };
+        for (path, separated, part) in [
+            ("/a%2fb", Ok("a/b"), Ok("a\0b")),
+            ("/a/%2F%2fb%2f", Ok("a/b/"), Ok("a/\0\0b\0")),
+            ("/a%2f.", Ok("a/"), Ok("a\0.")),
+            ("/a%2f..", Err(PathError::Refused), Ok("a\0..")),
+            ("/..%2fa", Err(PathError::Refused), Ok("..\0a")),
+            ("/a%2fb/..", Err(PathError::Refused), Err(PathError::Refused)),
+            ("/%00", Err(PathError::Refused), Err(PathError::Refused)),
+        ] {
+            let own = |result: Result<&str, PathError>| result.map(str::to_owned);
+            assert_eq!(decoded(path, EncodedSlash::Separator), own(separated), "{path}");
+            assert_eq!(decoded(path, EncodedSlash::Part), own(part), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_below_a_prefix_is_as_it_was_sent() {
+        for (path, prefix, expected) in [
+            ("/a", "/a", ""),
+            ("/a/", "/a", "/"),
+            ("/a/b%2fc:d@e//f/./%41", "/a", "/b%2fc:d@e//f/./%41"),
+            ("/%61/b", "/a", "/b"),
+            ("/./%2e//a/b", "/a", "/b"),
+            ("/a///b", "/a", "/b"),
+            ("/a/b/c", "/a/b", "/c"),
+            ("/a%20b/c", "/a b", "/c"),
+            ("/b//c", "", "/b//c"),
+            ("//b", "", "/b"),
+        ] {
+            assert_eq!(below(path.as_bytes(), prefix.len()), expected.as_bytes(), "{path}");
         }
     }
 

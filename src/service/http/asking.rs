@@ -28,7 +28,7 @@ pub(super) enum Wanted {
 pub(super) enum Resource {
     /// Those of the client.
     Asked,
-    /// Those of the client, without a prefix of so many bytes, decoded.
+    /// Those of the client, without a prefix of so many decoded bytes.
     Below(usize),
     /// These, encoded.
     Named(Vec<u8>),
@@ -36,18 +36,18 @@ pub(super) enum Resource {
 
 impl Resource {
     /// The request-target for the upstream.
-    fn target<'a>(&'a self, head: &RequestHead<'a>, path: Option<&[u8]>) -> Cow<'a, [u8]> {
+    fn target<'a>(&'a self, head: &RequestHead<'a>) -> Cow<'a, [u8]> {
         let (mut target, asked) = (Vec::new(), &head.target);
         match self {
             Self::Named(target) => return Cow::from(target),
             Self::Asked if asked.form == Form::Origin => return Cow::from(head.raw_target),
             Self::Asked => target.extend_from_slice(asked.path),
             Self::Below(mount) => {
-                let below = path.unwrap_or(asked.path).get(*mount..).unwrap_or_default();
-                if !below.starts_with(b"/") {
+                let below = target::below(asked.path, *mount);
+                if below.is_empty() {
                     target.push(b'/');
                 }
-                target::encode_path(below, &mut target);
+                target.extend_from_slice(below);
             }
         }
         if let Some(query) = asked.query {
@@ -203,7 +203,7 @@ impl Plan {
         let sender = Sender { peer, is_trusted: cx.shared.http.proxies.trust(peer), is_secure: facts.secure };
         ForwardedRequest {
             head,
-            target: &resource.target(head, facts.path.as_deref()),
+            target: &resource.target(head),
             host: match self.proxy.own_host {
                 true => HostChoice::Upstream(upstream.authority.as_bytes()),
                 false => HostChoice::Kept,

@@ -13,7 +13,7 @@ use super::rules::RuleSet;
 use crate::app::{BodyMode, Methods};
 use crate::http::head::{Method, RequestHead};
 use crate::http::host_names::bare;
-use crate::http::target::{self, Form, PathError};
+use crate::http::target::{self, EncodedSlash, Form, PathError};
 use crate::http::{Reject, Status, origin};
 use crate::reactor::{Security, Tick, TlsFacts};
 
@@ -76,7 +76,9 @@ fn facts(head: &RequestHead<'_>, host: &Rc<Host>, began: Tick, turn: &Turn<'_, '
 #[inline(always)]
 fn resolve_path(head: &RequestHead<'_>, host: &Host, facts: &mut Facts) -> Result<(), Reject> {
     if !head.target.plain {
-        facts.path = Some(decode(head.target.path)?);
+        let path = head.target.path;
+        let decoded = decode(path, EncodedSlash::Refused);
+        facts.path = Some(decoded.or_else(|reject| decode_for_upstream(path, host).ok_or(reject))?);
     }
     let path = facts.path.as_deref().unwrap_or(head.target.path);
     facts.realm = host.guard.borrow().find(path);
@@ -136,14 +138,28 @@ fn ask_proxy(head: &RequestHead<'_>, facts: &mut Facts, turn: &Turn<'_, '_>) {
     facts.secure = proxies.secure(peer, &head.fields).unwrap_or(facts.secure);
 }
 
+/// The decoded path if it has encoded slashes that only an upstream sees. Nobody knows whether it takes them for
+/// slashes, so the same rules and the same route must be for both readings.
+#[cold]
+fn decode_for_upstream(path: &[u8], host: &Host) -> Option<Box<[u8]>> {
+    let [separated, whole] = [EncodedSlash::Separator, EncodedSlash::Part].map(|slash| decode(path, slash).ok());
+    let (separated, whole) = (separated?, whole?);
+    let found = |path: &[u8]| {
+        let route = host.routes.find(path).map(|(_, mount)| mount);
+        (host.guard.borrow().find(path), host.find_rules(path), route)
+    };
+    let is_passed_on = matches!(host.routes.find(&separated), Some((RouteHandler::Proxy(_), _)));
+    (is_passed_on && found(&separated) == found(&whole)).then_some(separated)
+}
+
 /// The decoded path, with its slash.
-fn decode(path: &[u8]) -> Result<Box<[u8]>, Reject> {
+fn decode(path: &[u8], slash: EncodedSlash) -> Result<Box<[u8]>, Reject> {
     let mut decoded = vec![b'/'];
-    match target::decode_path(path, &mut decoded) {
+    match target::decode_path_with(path, slash, &mut decoded) {
         Ok(()) => Ok(decoded.into_boxed_slice()),
         Err(PathError::Malformed) => Err(Reject::bad_request("the path contains a malformed escape")),
         Err(PathError::Refused) => {
-            Err(Reject::bad_request("the path leads upwards or contains a byte that no path may contain"))
+            Err(Reject::bad_request("the path leads upwards, or has an encoded slash, a backslash or a control byte"))
         }
     }
 }
