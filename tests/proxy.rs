@@ -578,6 +578,15 @@ fn paths_pass_as_they_were_sent_and_encoded_slashes_get_around_no_rule() {
 }
 
 #[test]
+fn of_several_upstreams_each_has_its_turn() {
+    let (one, two) = (Script::answering(|_| ok("1")), Script::answering(|_| ok("2")));
+    let route = format!("/={},{}", one.url(""), two.url(""));
+    let server = Server::start_with(Root::new(), &["--proxy", &route]);
+    let all: String = (0..6).map(|_| server.get("/").text()).collect();
+    assert_eq!(all, "121212");
+}
+
+#[test]
 fn heads_without_content_and_interim_responses_pass() {
     let origin = Script::answering(|head| match head.split(' ').nth(1).unwrap() {
         "/api/head" => b"HTTP/1.1 200 OK\r\nContent-Length: 77\r\n\r\n".to_vec(),

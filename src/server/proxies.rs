@@ -41,19 +41,9 @@ pub(super) fn build(
     }
     let cache = route.cache.as_ref().and_then(|cache| route_cache(cache, surroundings, faults));
     let ProxyRoute { strip, own_host, max_in_flight, .. } = *route;
-    let (max_in_flight, queue) = (max_in_flight.unwrap_or(usize::MAX), Rc::default());
-    let pseudonym = surroundings.state.pseudonym().to_owned();
-    Some(RouteHandler::Proxy(Rc::new(Proxy {
-        upstreams,
-        max_in_flight,
-        queue,
-        pseudonym,
-        body_limit,
-        strip,
-        own_host,
-        is_forward: false,
-        cache,
-    })))
+    let max_in_flight = max_in_flight.unwrap_or(usize::MAX);
+    let proxy = Proxy::new(upstreams, surroundings.state.pseudonym().to_owned());
+    Some(RouteHandler::Proxy(Rc::new(Proxy { max_in_flight, body_limit, strip, own_host, cache, ..proxy })))
 }
 
 /// Begins to check the upstreams of all hosts. Checks of upstreams that were replaced end by

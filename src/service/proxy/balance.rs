@@ -1,8 +1,15 @@
 //! Which upstream is asked next.
 //!
 //! Of those that work it is the one with the fewest requests for its weight: with weights 3 and 1 the
-//! first has three requests while the second has one.
+//! first has three requests while the second has one. Of equals, as while there are few requests, each has
+//! its turn: of four requests one after the other the first gets three.
+//!
+//! Turns are those of start-time fair queueing. Each upstream has a time of its own, at which it is asked next; a
+//! request moves it on by a step that is the shorter, the larger the weight is. The proxy's time is that of the
+//! upstream that was asked last. One that was out for a while begins at that time, and isn't asked for all that
+//! it has missed.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use super::{CacheRules, ExchangeId, InFlight, Place, Queue, Upstream};
@@ -15,6 +22,8 @@ pub struct Proxy {
     pub upstreams: Vec<Rc<Upstream>>,
     /// Most requests that one of them has at the same time.
     pub max_in_flight: usize,
+    /// The turn at which an upstream was asked last.
+    pub turn: Cell<u64>,
     /// Those that wait.
     pub queue: Rc<Queue>,
     /// The name of this server in Via. No other server has it.
@@ -56,6 +65,7 @@ impl Proxy {
         Self {
             upstreams,
             max_in_flight: usize::MAX,
+            turn: Cell::default(),
             queue: Rc::default(),
             pseudonym,
             body_limit: None,
@@ -97,7 +107,9 @@ impl Proxy {
         let chosen = candidates.min_by(|one, other| {
             one.paused_until(now).cmp(&other.paused_until(now)).then_with(|| one.compare_load(other))
         });
-        chosen.map(InFlight::begin)
+        let chosen = chosen?;
+        self.turn.set(chosen.take_turn(self.turn.get()));
+        Some(InFlight::begin(chosen))
     }
 
     fn candidates(&self, tried: &[*const Upstream]) -> impl Iterator<Item = &Rc<Upstream>> {
@@ -157,7 +169,21 @@ mod tests {
         let proxy = proxy(upstreams, usize::MAX);
         let all: Vec<InFlight> = (0..8).map(|_| proxy.take(&[], EXCHANGE, Tick::default()).unwrap()).collect();
         let urls: Vec<&str> = all.iter().map(|one| &*one.upstream().url).collect();
-        assert_eq!(urls, ["2", "2", "1", "2", "2", "2", "1", "2"]);
+        assert_eq!(urls, ["1", "2", "2", "2", "1", "2", "2", "2"]);
+    }
+    #[test]
+    fn of_upstreams_without_requests_each_has_its_turn() {
+        let weighted = |name: &str, weight| Rc::new(Rc::into_inner(upstream(name)).unwrap().with_weight(weight));
+        let (one, two) = (weighted("1", 1), weighted("2", 3));
+        let proxy = proxy(vec![Rc::clone(&one), two], usize::MAX);
+        let at = |seconds: u64| Tick::from_micros(seconds * 1_000_000);
+        let ask = |count: usize, now| -> String {
+            (0..count).map(|_| proxy.take(&[], EXCHANGE, now).unwrap().upstream().url.clone()).collect()
+        };
+        assert_eq!(ask(8, at(0)), "12221222");
+        one.failed(UpstreamFailure::Refused, at(0));
+        assert_eq!(ask(8, at(0)), "22222222");
+        assert_eq!(ask(8, at(2)), "12212221", "it doesn't get what it has missed");
     }
     #[test]
     fn requests_wait_in_their_order_while_all_upstreams_have_enough() {

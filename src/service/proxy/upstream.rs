@@ -17,6 +17,9 @@ use crate::reactor::{Handle, Tick, TlsClient};
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// The time from one turn of an upstream of weight 1 to its next one: a multiple of all small weights.
+const ROUND: u64 = 720_720;
+
 /// A server behind the gateway.
 pub struct Upstream {
     /// Its URL, for messages.
@@ -29,6 +32,8 @@ pub struct Upstream {
     tls: Option<TlsClient>,
     timeouts: UpstreamTimeouts,
     weight: u32,
+    /// When it is asked next, compared with others that have as much to do.
+    turn: Cell<u64>,
     health_settings: Option<HealthSettings>,
     health: RefCell<Health>,
     /// How often it has failed.
@@ -84,6 +89,7 @@ impl Upstream {
             tls,
             timeouts,
             weight: 1,
+            turn: Cell::default(),
             health_settings: None,
             health: RefCell::default(),
             failures: Cell::default(),
@@ -164,10 +170,18 @@ impl Upstream {
         self.paused.get().map(|(until, _)| until).filter(|until| *until > now)
     }
 
-    /// Compares how much each of two has to do, with one request more, for its weight.
+    /// Compares how much each of two has to do for its weight; of equals the one whose turn it is comes first.
     pub(super) fn compare_load(&self, other: &Self) -> Ordering {
-        let share = |one: &Self, other: &Self| (one.in_flight.get() as u64 + 1) * u64::from(other.weight);
-        share(self, other).cmp(&share(other, self))
+        let share = |one: &Self, other: &Self| one.in_flight.get() as u64 * u64::from(other.weight);
+        share(self, other).cmp(&share(other, self)).then_with(|| self.turn.cmp(&other.turn))
+    }
+
+    /// It is chosen at this turn of its proxy, or at a later one if that is its own. Returns which it was. The
+    /// larger its weight, the sooner is its next one.
+    pub(super) fn take_turn(&self, present: u64) -> u64 {
+        let turn = self.turn.get().max(present);
+        self.turn.set(turn.saturating_add(ROUND / u64::from(self.weight)));
+        turn
     }
 
     /// How long it may take.

@@ -127,17 +127,8 @@ impl<'t> World<'t> {
             Rc::new(CacheRules { cache, settings, bypass_fields: none(), bypass_cookies: none() })
         });
         let max_in_flight = dice.pick(&[1, 2, usize::MAX]);
-        let proxy = Proxy {
-            upstreams: upstreams.clone(),
-            max_in_flight,
-            queue: Rc::default(),
-            pseudonym: "miod-x".to_owned(),
-            body_limit: None,
-            strip: false,
-            own_host: false,
-            is_forward: false,
-            cache: rules,
-        };
+        let proxy = Proxy::new(upstreams.clone(), "miod-x".to_owned());
+        let proxy = Proxy { max_in_flight, cache: rules, ..proxy };
         let mut host = Host::default();
         host.routes.set("/up", RouteHandler::Proxy(Rc::new(proxy))).expect("a prefix");
         let mut shared = Shared::new(http::Shared::new(http::Limits::default(), host), Log::default());
