@@ -243,6 +243,7 @@ mod tests {
             };
             assert_eq!(by_word, by_flag);
         }
+        assert_eq!(run(&["help", "caching"]).err().unwrap().0, "there is no command caching");
         assert!(matches!(run(&["version"]), Ok(Command::Version)));
     }
 

@@ -131,8 +131,12 @@ pub fn parse(
     match arguments.peek().and_then(|first| first.to_str()) {
         // Like in other programs, `miod help get` is `miod get --help`.
         Some("help") => {
-            let of: Vec<_> = arguments.skip(1).take(1).chain(["--help".into()]).collect();
-            return parse(of, variable);
+            let topic = arguments.nth(1);
+            let is_known = |topic: &OsString| commands::all().iter().any(|command| topic == command.name);
+            if let Some(unknown) = topic.as_ref().filter(|topic| !is_known(topic)) {
+                return Err(UsageError(format!("there is no command {}", unknown.display())));
+            }
+            return parse(topic.into_iter().chain(["--help".into()]), variable);
         }
         Some("version") => return Ok(Command::Version),
         _ => {}

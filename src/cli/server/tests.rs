@@ -379,6 +379,10 @@ fn mistakes_get_a_hint() {
         ("--session-max 0", "--session-max=0: give whole seconds, like 90, or 30m, 12h or 7d"),
         ("--app lab=lab", "--app=lab=lab: give a path that begins with a slash, like /lab=lab"),
         ("--auth /a", "--auth=/a: give two parts with an equals sign between them"),
+        (
+            "--proxy http://a:1",
+            "--proxy=http://a:1: give a path that begins with a slash, and a URL, like /api=http://127.0.0.1:3000",
+        ),
         ("--auth a=b", "--auth=a=b: give a path that begins with a slash, like /private=FILE"),
         ("--trusted-proxy a", "--trusted-proxy=a: give an address or a block of addresses, like 10.0.0.0/8 or ::1"),
         ("paswd", "unknown command or directory paswd; did you mean passwd?"),

@@ -257,9 +257,10 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         // A value itself may have a comma.
         separator: ';',
         set: Setter::Host(|host, text| {
-            let (prefix, urls) = values::pair(text)?;
+            const HINT: &str = "give a path that begins with a slash, and a URL, like /api=http://127.0.0.1:3000";
+            let (prefix, urls) = values::pair(text).map_err(|_| HINT)?;
             if !prefix.starts_with('/') {
-                return Err("give a path that begins with a slash, like /api=http://127.0.0.1:3000".to_owned());
+                return Err(HINT.to_owned());
             }
             let upstream = |url: &str| UpstreamUrl::parse(url.trim()).map(ProxyUpstream::from);
             let upstreams = urls.split(',').map(upstream).collect::<Result<_, _>>()?;
