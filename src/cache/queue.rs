@@ -54,8 +54,9 @@ impl Troubles {
         self.count += 1;
         let minute = now.div_euclid(60) + 1;
         if std::mem::replace(&mut self.minute, minute) != minute {
-            let count = std::mem::take(&mut self.count);
-            log::warn!("the cache can't use its directory as it should ({count} times): {error}");
+            let others = std::mem::take(&mut self.count) - 1;
+            let more = if others == 0 { String::new() } else { format!("; {others} other errors before") };
+            log::warn!("the cache can't use its directory as it should: {error}{more}");
         }
     }
 }
