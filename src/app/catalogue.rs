@@ -24,8 +24,9 @@ pub struct Supplies {
     pub keys: Keys,
     /// The name of the session's cookie.
     pub session_cookie: String,
-    /// The questions of the quiz.
-    pub quiz: Quiz,
+    /// The questions of the quiz. If there are none, it has the built-in ones, which are read when it is made: most
+    /// hosts have no quiz.
+    pub quiz: Option<Quiz>,
     /// The store of the board's posts. If there is none, or for a second board, they are in
     /// memory.
     pub posts: Option<Store>,
@@ -40,7 +41,7 @@ impl Default for Supplies {
             languages: languages(),
             keys: Keys::random(),
             session_cookie: session::COOKIE.to_owned(),
-            quiz: Quiz::built_in(),
+            quiz: None,
             posts: None,
         }
     }
@@ -66,7 +67,7 @@ pub const ALL: &[Entry] = &[
     for_users("home", "/home", |_| Box::new(Home)),
     for_users("logout", "/logout", |_| Box::new(Logout)),
     entry("counter", "/counter", |_| Box::new(Counter)),
-    entry("quiz", "/quiz", |supplies| Box::new(Quizzing(supplies.quiz.clone()))),
+    entry("quiz", "/quiz", |supplies| Box::new(Quizzing(supplies.quiz.clone().unwrap_or_else(Quiz::built_in)))),
     entry("board", "/board", |supplies| {
         let store = supplies.posts.take();
         Box::new(Board::new(store.unwrap_or_else(|| Store::in_memory(board::CAPACITY))))

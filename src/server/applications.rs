@@ -97,7 +97,6 @@ fn supplies(
         let quiz = json.and_then(|json| Quiz::parse(&json));
         faults.keep(quiz.map_err(|why| ServerError::Config(format!("the quiz {}: {why}", path.display()))))
     });
-    let quiz = quiz.unwrap_or_else(Quiz::built_in);
     let users = users.cloned().unwrap_or_else(Users::empty);
     Supplies {
         users,

@@ -1,5 +1,7 @@
 //! Reads `[[host]]`: names, certificates, the options of hosts, routes, and fields of files.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 
 use super::HostSettings;
@@ -26,14 +28,21 @@ fn options() -> impl Iterator<Item = &'static Opt<ServerDraft>> + Clone {
 /// Takes all hosts of a file. A name that two hosts have is a mistake.
 pub(super) fn read_all(file: &mut Table<'_>) -> Vec<HostSettings> {
     let mut hosts: Vec<HostSettings> = Vec::new();
+    // The line of the first host that has a name.
+    let mut lines = HashMap::new();
     file.tables("host", "host", |table| {
         let host = read(table);
+        let line = host.positions.of("names").map_or(0, |position| position.line());
         for name in &host.names {
-            if let Some(other) = hosts.iter().find(|other| other.names.contains(name)) {
-                let line = other.positions.of("names").map_or(0, |position| position.line());
-                let position = host.positions.of("names").cloned().unwrap_or_else(|| table.own_position());
-                let message = format!("{name} is also a name of the host in line {line}");
-                table.mistakes.push(crate::config::Mistake { position, message });
+            match lines.entry(name.clone()) {
+                Entry::Vacant(none) => {
+                    none.insert(line);
+                }
+                Entry::Occupied(first) => {
+                    let position = host.positions.of("names").cloned().unwrap_or_else(|| table.own_position());
+                    let message = format!("{name} is also a name of the host in line {}", first.get());
+                    table.mistakes.push(crate::config::Mistake { position, message });
+                }
             }
         }
         if host.names.is_empty()
