@@ -15,7 +15,7 @@ use miod::reactor::{BUFFER, Input, Output};
 use miod::service::http::Host;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use support::in_process::InProcess;
-use support::{Root, TIMEOUT, get, get_with};
+use support::{Root, TIMEOUT, get, get_with, uninterrupted};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -34,7 +34,7 @@ fn allocations(stream: &mut TcpStream, request: &str, status: &str, bytes: usize
         let mut have = 0;
         // All responses are as long as the first.
         while have < length.unwrap_or(bytes + 1) {
-            let count = stream.read(&mut buffer[have..]).unwrap();
+            let count = uninterrupted(|| stream.read(&mut buffer[have..])).unwrap();
             assert!(count > 0);
             have += count;
             if length.is_none() && have >= bytes {

@@ -120,11 +120,14 @@ class Page:
     def shows(self, text):
         until(lambda: text in self.text(), f"{text!r} is shown", lambda: self.text())
 
-    def go(self, url):
-        """Returns when the new page is loaded: until then a script would run in the old page, or in none."""
+    def leave(self, act, what):
+        """Returns when another page is loaded: until then a script would run in the old page, or in none."""
         self.run("window.left = true")
-        self.call("Page.navigate", url=url)
-        until(lambda: self.run("!window.left && document.readyState === 'complete'"), f"{url} is loaded", self.text)
+        act()
+        until(lambda: self.run("!window.left && document.readyState === 'complete'"), what, self.text)
+
+    def go(self, url):
+        self.leave(lambda: self.call("Page.navigate", url=url), f"{url} is loaded")
 
     def click(self, selector):
         """Clicks with the mouse. A covered or invisible element does not receive the click."""
@@ -202,9 +205,9 @@ def quiz(browser, root):
             page.click("form button")
         if question == 7:
             page.shows("Question 8 of 12")
-            page.run("history.back()")
             # The browser shows the old page or the current question. Neither counts twice.
-            until(lambda: "of 12" in page.text(), "the browser is back on a question")
+            page.leave(lambda: page.run("history.back()"), "the browser is back")
+            page.shows(" of 12")
             page.go(f"{root}/quiz")
             page.shows("Question 8 of 12")
     page.shows(" of 12 right")
@@ -229,8 +232,7 @@ def login(browser, root):
         page.shows(then)
     until(lambda: page.run("location.pathname") == "/home", "the browser shows /home", page.text)
     page.shoot("home")
-    page.click("main form button")
-    until(lambda: page.text() and page.run("location.pathname") != "/home", "the browser has left /home", page.text)
+    page.leave(lambda: page.click("main form button"), "the browser has left /home")
     page.go(f"{root}/home")
     until(lambda: page.run("location.pathname") == "/login", "the user is logged out", page.text)
 

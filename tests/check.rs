@@ -6,6 +6,7 @@ use std::net::TcpListener;
 
 use serde_json::{Value, json};
 use support::site::certificate;
+use support::sockets::free_port;
 use support::{Outcome, Root, Server, eventually, miod, run_to_end};
 
 fn run(root: &Root, arguments: &[&str], variables: &[(&str, &str)]) -> Outcome {
@@ -138,7 +139,7 @@ fn an_unknown_application_is_reported_where_it_is_named() {
 fn a_running_server_is_found_by_its_pid_file() {
     let root = Root::new();
     root.file("a/index.html", "a").file("b/index.html", "b");
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let config = |site: &str| format!("bind = \"127.0.0.1:{port}\"\nroot = \"{site}\"\npid-file = \"pid\"\n");
     root.file("m.toml", config("a"));
     let reload = ["reload", "-c", "m.toml"];

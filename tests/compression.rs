@@ -10,7 +10,9 @@ use std::sync::mpsc::channel;
 use miod::compression::{self, Coding};
 use support::gzip::{decode, decode_part};
 use support::response::take_chunks;
-use support::{Response, Root, Script, Server, TIMEOUT, browser, eventually, get_with, head_with, miod, read_head};
+use support::{
+    Response, Root, Script, Server, TIMEOUT, await_line, browser, eventually, get_with, head_with, miod, read_head,
+};
 
 const GZIP: &str = "Accept-Encoding: gzip\r\n";
 
@@ -610,8 +612,7 @@ fn chromium_decodes_what_it_gets() {
             browser::open(&mut browser::chromium(profile.path()), &format!("http://{}{path}", server.address()));
         assert!(document.contains(end), "{path}: {document}");
         assert!(path.starts_with("/lab") || document.contains("a script ran"), "{path}: {document}");
-        let log = std::fs::read_to_string(&log).unwrap();
-        let line = log.lines().rfind(|line| line.contains(&format!("GET {path} "))).unwrap();
+        let line = await_line(&log, &format!("GET {path} "));
         let size: usize = line.split("\" 200 ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
         assert!(size < 1_500, "{line}");
     }

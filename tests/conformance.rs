@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use support::{Root, Server, TIMEOUT};
+use support::{Root, Server, TIMEOUT, uninterrupted};
 
 /// After this time without a byte, the server counts as silent.
 const SILENCE: Duration = Duration::from_millis(300);
@@ -271,7 +271,7 @@ impl Link {
         let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         self.stream.set_read_timeout(Some(left)).unwrap();
         let mut some = vec![0; 64 * 1024];
-        match self.stream.read(&mut some) {
+        match uninterrupted(|| self.stream.read(&mut some)) {
             Ok(0) => self.closed = true,
             Ok(count) => self.buffer.extend_from_slice(&some[..count]),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return false,

@@ -7,7 +7,8 @@ use std::net::{TcpListener, UdpSocket};
 use std::process::Stdio;
 use std::time::Duration;
 
-use support::{Ended, Outcome, Script, Server, TIMEOUT, UNKNOWN, eventually, miod, pattern, run_to_end};
+use support::sockets::{Deaf, DeafDatagrams};
+use support::{Ended, Outcome, Script, Server, TIMEOUT, UNKNOWN, eventually, miod, pattern, run_to_end, uninterrupted};
 
 fn connect(arguments: &[&str], input: &[u8]) -> Outcome {
     run_to_end(miod().arg("connect").args(arguments), input)
@@ -89,7 +90,7 @@ fn input_is_not_read_while_the_service_does_not_read() {
         assert!(taken < 100_000_000, "it reads without a limit");
         let most = Duration::from_millis(300).try_into().unwrap();
         let mut fds = [rustix::event::PollFd::new(&stdin, rustix::event::PollFlags::OUT)];
-        if rustix::event::poll(&mut fds, Some(&most)).unwrap() == 0 {
+        if uninterrupted(|| Ok(rustix::event::poll(&mut fds, Some(&most))?)).unwrap() == 0 {
             break;
         }
     }
@@ -102,7 +103,8 @@ fn input_is_not_read_while_the_service_does_not_read() {
 
 #[test]
 fn an_unreachable_server_is_reported_with_the_reason() {
-    let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = Deaf::new();
+    let unused = nobody.address;
     let outcome = connect(&["127.0.0.1", &unused.port().to_string()], b"");
     assert_eq!(outcome.code, Some(7));
     assert_eq!(outcome.errors, format!("miod: can't connect to {unused}: connection refused\n"));
@@ -131,7 +133,7 @@ fn upper(count: usize) -> (String, std::thread::JoinHandle<Vec<Vec<u8>>>) {
     let thread = std::thread::spawn(move || {
         let mut datagram = vec![0; 70_000];
         let response = |_| {
-            let (length, from) = socket.recv_from(&mut datagram).unwrap();
+            let (length, from) = uninterrupted(|| socket.recv_from(&mut datagram)).unwrap();
             socket.send_to(&datagram[..length].to_ascii_uppercase(), from).unwrap();
             datagram[..length].to_vec()
         };
@@ -177,7 +179,8 @@ fn missing_replies_end_the_command_and_are_an_error() {
     assert_eq!((outcome.code, outcome.out.len()), (Some(28), 0));
     let missing = format!("miod: 127.0.0.1, port {port}: not every line got a reply: 1 sent, 0 answered\n");
     assert_eq!(outcome.errors, missing);
-    drop(silent);
+    let deaf = DeafDatagrams::new();
+    let port = deaf.address.port().to_string();
     let outcome = connect(&["--udp", "--wait", "20", "127.0.0.1", &port], b"hello\n");
     assert_eq!(outcome.code, Some(7), "{}", outcome.errors);
 }

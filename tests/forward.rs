@@ -3,11 +3,12 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
 
 use support::site::Site;
+use support::sockets::Deaf;
 use support::{Client, Response, Root, Script, Server, TIMEOUT, UNKNOWN, miod, pattern, read_head, run_to_end};
 
 /// A forward proxy with these arguments.
@@ -64,11 +65,6 @@ fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 
 fn ok(body: &str) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
-}
-
-/// An address at which nobody listens.
-fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// A GET in the absolute form, with further lines.
@@ -358,7 +354,8 @@ fn failures_have_their_status_and_the_connection_goes_on() {
         client.send(get_of(&good.url("/"), ""));
         assert_eq!(client.response().text(), "good");
     }
-    let closed = nobody();
+    let nobody = Deaf::new();
+    let closed = nobody.address;
     for (url, status, token) in [
         (format!("http://{closed}/"), 502, "connection_refused"),
         (format!("http://{UNKNOWN}/"), 502, "dns_error"),

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use support::{Client, Response, Root, Script, Server, TIMEOUT, eventually, miod, pattern, read_head};
+use support::{Client, Response, Root, Script, Server, TIMEOUT, eventually, miod, pattern, read_head, uninterrupted};
 
 /// A forward proxy with these arguments.
 fn forward(arguments: &[&str]) -> Server {
@@ -424,7 +424,7 @@ fn read_response(client: &mut Client, begin: Vec<u8>) -> Response {
         if let Some(response) = Response::parse(&received, "GET", false) {
             return response;
         }
-        let count = client.stream.read(&mut some).unwrap();
+        let count = uninterrupted(|| client.stream.read(&mut some)).unwrap();
         assert!(count > 0, "it ends after {} bytes", received.len());
         received.extend_from_slice(&some[..count]);
     }

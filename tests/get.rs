@@ -4,11 +4,11 @@
 mod support;
 
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use support::sockets::{Deaf, free_port};
 use support::{Ended, Outcome, Root, Script, Server, UNKNOWN, eventually, miod, pattern, read_head, run_to_end};
 
 fn get(arguments: &[&str]) -> Outcome {
@@ -147,7 +147,8 @@ fn a_closed_pipe_ends_the_command_without_a_message() {
 
 #[test]
 fn an_unreachable_server_is_reported_with_the_reason() {
-    let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = Deaf::new();
+    let unused = nobody.address;
     let refused = get(&[&format!("http://{unused}/")]);
     assert_eq!(refused.code, Some(7));
     assert_eq!(refused.errors, format!("miod: can't connect to {unused}: connection refused\n"));
@@ -306,7 +307,7 @@ fn a_reset_during_the_response_is_reported() {
 fn files_are_fetched_from_the_http_server_of_python() {
     let root = Root::new();
     root.file("a b.txt", "python").file("large.bin", pattern(1_000_000));
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let port = free_port().to_string();
     let server = Command::new("python3")
         .args(["-m", "http.server", "--bind", "127.0.0.1", "--directory"])
         .args([root.path().to_str().unwrap(), &port])
@@ -359,9 +360,7 @@ fn files_are_fetched_from_nginx() {
     let root = Root::new();
     root.file("www/index.html", "nginx").file("www/large.bin", pattern(2_000_000));
     root.file("www/page.shtml", "<!--#echo var=\"request_method\" -->!");
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
+    let port = free_port();
     // Its workers run as the user `nobody` and must be able to read it.
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(root.path(), std::fs::Permissions::from_mode(0o755)).unwrap();

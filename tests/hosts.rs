@@ -3,7 +3,7 @@
 mod support;
 
 use support::site::certificate;
-use support::{Response, Root, Server, miod};
+use support::{Response, Root, Server, get, miod};
 
 /// A server with this configuration file below the root, at a free port.
 fn serve(root: &Root, config: &str) -> Server {
@@ -327,10 +327,13 @@ fn an_address_has_a_rate_for_each_route_that_sets_one() {
         "rate = \"1/s:3\"\n[[host]]\nroot = \"site\"\n[[host.route]]\npath = \"/a\"\nrate = \"1/s:1\"\n\
          [[host.route]]\npath = \"/a/b\"\nlog = false\n",
     );
-    let status = |path: &str| ask(&server, &format!("GET {path}"), "a", "").status;
-    assert_eq!(["/", "/", "/", "/"].map(status), [200, 200, 200, 429]);
-    assert_eq!(["/a/", "/a/b/"].map(status), [200, 429], "the inner route has the limit of the outer one");
-    let response = ask(&server, "GET /a/", "a", "");
+    // They come at once: in a second there is room for one more.
+    let mut client = server.connect();
+    client.send(["/", "/", "/", "/", "/a/", "/a/b/", "/a/"].map(get).concat());
+    let mut status = || client.response().status;
+    assert_eq!([(); 4].map(|()| status()), [200, 200, 200, 429]);
+    assert_eq!([(); 2].map(|()| status()), [200, 429], "the inner route has the limit of the outer one");
+    let response = client.response();
     assert_eq!((response.status, response.field("Retry-After")), (429, Some("1")));
     assert_eq!(response.field("RateLimit-Policy"), Some("\"address\";q=1;w=1"));
     assert_eq!(response.field("RateLimit"), Some("\"address\";r=0;t=1"));

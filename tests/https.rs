@@ -100,10 +100,12 @@ fn certificates_that_cannot_be_used_are_mistakes_of_the_configuration() {
 fn silent_handshakes_hold_nobody_up_and_end_at_the_limit() {
     raise_limit();
     let site = Site::start(&["--tls", "auto", "--header-timeout", "2"]);
-    let mut silent: Vec<Client> = (0..1_000).map(|_| site.connect()).collect();
-    for client in &mut silent {
+    let begin = |_| {
+        let mut client = site.connect();
         client.send(b"\x16\x03\x01\x02\x00");
-    }
+        client
+    };
+    let mut silent: Vec<Client> = (0..1_000).map(begin).collect();
     assert_eq!(site.get(&["-k"], "/").out, b"hello");
     for client in &mut silent {
         client.rest_or_reset();

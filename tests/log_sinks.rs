@@ -9,7 +9,7 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, Mode, mkfifoat};
-use support::{Client, Root, Server, eventually, get, miod};
+use support::{Client, Root, Server, await_line, eventually, get, miod};
 
 const REQUESTS: usize = 2_000;
 /// So many requests take a fraction of this; one write that waits would take longer.
@@ -193,9 +193,7 @@ fn fill_and_make_room(server: &Server, log: &Path, make_room: impl FnOnce(), rea
     let errors = errors();
     assert_eq!(count(&errors, "the access log can't be written"), 1, "{errors}");
     assert!(lost(&errors, " lines were lost") > REQUESTS / 2);
-    let text = fs::read_to_string(log).unwrap();
-    let last = text.lines().last().unwrap();
-    assert!(last.starts_with("127.0.0.1 - - [") && last.contains("GET /after "), "{text}");
+    assert!(await_line(log, "GET /after ").starts_with("127.0.0.1 - - ["));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 mod support;
 
 use std::io::{BufRead, BufReader};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -15,6 +15,7 @@ use ring::digest::{SHA256, digest};
 use serde_json::Value;
 
 use support::site::certificate;
+use support::sockets::free_port;
 use support::{Ended, Outcome, Root, TIMEOUT, eventually, miod, pattern, run_to_end};
 
 /// aiosmtpd with its files.
@@ -150,7 +151,7 @@ impl Postfix {
         let certificate = certificate(&root, "tls", &["localhost"]);
         let (chain, key) = certificate.pair.split_once(',').unwrap();
         // Postfix takes no port of the system's choice.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let at = |name: &str| root.at(name).display().to_string();
         let main = format!(
             "compatibility_level = 3.6\nqueue_directory = {queue}\ndata_directory = {data}\nmyhostname = localhost\n\

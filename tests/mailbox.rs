@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use support::reload::reload;
 use support::site::{Certificate, certificate};
-use support::{Outcome, Root, Server, TIMEOUT, get_with, miod, pattern, run_to_end};
+use support::{Outcome, Root, Server, TIMEOUT, get_with, miod, pattern, run_to_end, uninterrupted};
 
 /// The password of ada in [`USERS`].
 const PASSWORD: &str = "apple";
@@ -354,7 +354,7 @@ fn those_who_watch_see_what_comes() {
     let mut until = |text: &str| {
         while !String::from_utf8_lossy(&seen).contains(text) {
             let mut piece = [0; 4096];
-            let count = watcher.read(&mut piece).unwrap();
+            let count = uninterrupted(|| watcher.read(&mut piece)).unwrap();
             assert!(count > 0, "{text} isn't in {}", seen.escape_ascii());
             seen.extend_from_slice(&piece[..count]);
         }

@@ -3,7 +3,8 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -11,7 +12,11 @@ use std::time::Duration;
 
 use support::reload::{Load, reload, serve};
 use support::site::{Site, certificate};
-use support::{Client, Root, Script, Server, TIMEOUT, eventually, get, get_with, miod, pattern, read_head};
+use support::sockets::{Deaf, free_port};
+use support::{
+    Client, Root, Script, Server, TIMEOUT, eventually, get, get_with, miod, pattern, read_head, uninterrupted,
+    whole_lines,
+};
 
 /// An origin that holds its response back until it is told to send it.
 fn held(body: &'static str) -> (Script, Sender<()>) {
@@ -26,11 +31,6 @@ fn held(body: &'static str) -> (Script, Sender<()>) {
 
 fn ok(body: &str) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
-}
-
-/// An address at which nobody listens.
-fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// A server whose paths below `/api` another one answers.
@@ -103,7 +103,7 @@ fn content_streams_in_both_directions() {
         let mut buffer = vec![0; 10_000];
         let mut left = if head.contains("chunked") { 0 } else { size };
         while left > 0 {
-            let count = stream.read(&mut buffer).unwrap();
+            let count = uninterrupted(|| stream.read(&mut buffer)).unwrap();
             assert!(count > 0);
             left -= count;
             write!(stream, "{count:x}\r\n").unwrap();
@@ -138,7 +138,7 @@ fn content_and_response_do_not_wait_for_each_other() {
                 let mut buffer = vec![0; 100_000];
                 let mut left = size;
                 while left > 0 {
-                    left -= reader.read(&mut buffer).unwrap();
+                    left -= uninterrupted(|| reader.read(&mut buffer)).unwrap();
                 }
             });
             if is_patient {
@@ -183,7 +183,7 @@ fn a_large_response_is_passed_on_with_bounded_memory() {
         let content = pattern(size);
         let mut rest = &content[..];
         while !rest.is_empty() {
-            match stream.write(rest) {
+            match uninterrupted(|| stream.write(rest)) {
                 Ok(count) => rest = &rest[count..],
                 // Nobody takes more.
                 Err(_) => drop(stalled.lock().unwrap().send(())),
@@ -228,7 +228,8 @@ fn failures_have_their_status() {
             &[],
         ),
     ] {
-        let server = proxy(origin.as_ref().map_or_else(nobody, |origin| origin.address), arguments);
+        let nobody = Deaf::new();
+        let server = proxy(origin.as_ref().map_or(nobody.address, |origin| origin.address), arguments);
         let mut client = server.connect();
         client.send(get("/api/"));
         let response = client.response();
@@ -265,7 +266,7 @@ fn a_client_that_goes_away_cancels_its_request() {
         read_head(stream);
         let tell = |is_over| asked.lock().unwrap().send(is_over).unwrap_or_default();
         tell(false);
-        tell(stream.read(&mut [0; 1]).map_or(true, |count| count == 0));
+        tell(uninterrupted(|| stream.read(&mut [0])).map_or(true, |count| count == 0));
     });
     let server = proxy(origin.address, &[]);
     let mut client = server.connect();
@@ -278,9 +279,9 @@ fn a_client_that_goes_away_cancels_its_request() {
 
 #[test]
 fn another_upstream_is_asked_if_one_fails() {
-    let (closed, works) = (nobody(), Script::answering(|_| ok("x")));
+    let (closed, works) = (Deaf::new(), Script::answering(|_| ok("x")));
     let root = Root::new();
-    let route = format!("/=http://{closed},{}", works.url(""));
+    let route = format!("/=http://{},{}", closed.address, works.url(""));
     let server = Server::start(&root, &["--proxy", &route]);
     for _ in 0..5 {
         assert_eq!(server.get("/").text(), "x");
@@ -302,13 +303,13 @@ fn echo() -> Script {
 
 #[test]
 fn content_is_kept_until_an_upstream_has_accepted_the_connection() {
-    let (closed, works) = (nobody(), echo());
-    let route = format!("/=http://{closed},{}", works.url(""));
+    let (closed, works) = (Deaf::new(), echo());
+    let route = format!("/=http://{},{}", closed.address, works.url(""));
     let server = Server::start_with(Root::new(), &["--proxy", &route]);
     let request = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello";
     assert_eq!(server.exchange(request).text(), "hello", "the first that is asked refuses");
-    let line = format!("the upstream http://{closed} fails: connection_refused\n");
-    assert!(server.errors().contains(&line), "{}", server.errors());
+    let line = format!("the upstream http://{} fails: connection_refused\n", closed.address);
+    assert!(eventually(|| server.errors().contains(&line)), "{}", server.errors());
 }
 
 #[test]
@@ -612,7 +613,7 @@ fn heads_without_content_and_interim_responses_pass() {
 fn a_loop_is_found() {
     let root = Root::new();
     let mut command = miod();
-    let at = nobody().to_string();
+    let at = format!("127.0.0.1:{}", free_port());
     command.arg("serve").arg(root.path()).args(["-b", &at, "--proxy", &format!("/=http://{at}")]);
     let server = Server::run(command);
     let response = server.get("/");
@@ -655,7 +656,8 @@ fn the_log_names_the_upstream() {
     let root = Root::new();
     root.file("site/index.html", "own");
     let origin = Script::answering(|_| ok("x"));
-    let (works, closed) = (origin.address, nobody());
+    let nobody = Deaf::new();
+    let (works, closed) = (origin.address, nobody.address);
     let log = root.at("log").display().to_string();
     let mut command = miod();
     command.arg("serve").arg(root.at("site")).args(["-p", "0", "--log-format", "json", "--access-log", &log]);
@@ -666,8 +668,8 @@ fn the_log_names_the_upstream() {
     }
     let mut lines: Vec<serde_json::Value> = Vec::new();
     assert!(eventually(|| {
-        let text = std::fs::read_to_string(&log).unwrap();
-        lines = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let whole = whole_lines(Path::new(&log));
+        lines = whole.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
         lines.len() == 3
     }));
     let upstreams: Vec<_> = lines.iter().map(|line| line["upstream"].as_str()).collect();

@@ -3,6 +3,8 @@
 //! Each test runs a reactor in its own thread, on its own port. No test sleeps: the tests
 //! wait for what they expect, and every wait has a limit.
 
+mod support;
+
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -15,6 +17,7 @@ use miod::reactor::{
     Accepted, Closer, Context, Conversation, Endpoint, FileSlice, Finish, Io, Listener, Next, NoDatagrams, Options,
     Output, Protocol, Reactor, Talk, TalkContext, Tick, Until, Want,
 };
+use support::uninterrupted;
 
 /// The limit of every wait.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -121,7 +124,7 @@ fn pattern(count: usize) -> Vec<u8> {
 
 /// Whether the connection ends without a byte, by EOF or by a reset.
 fn is_over(stream: &mut impl Read) -> bool {
-    match stream.read(&mut [0]) {
+    match uninterrupted(|| stream.read(&mut [0])) {
         Ok(count) => count == 0,
         Err(error) => error.kind() == ErrorKind::ConnectionReset,
     }

@@ -1,6 +1,8 @@
 //! Outbound connections of the reactor, on real sockets: how they are established, and how
 //! they fail.
 
+mod support;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
@@ -11,6 +13,7 @@ use miod::reactor::{
     Accepted, Closer, Context, Ending, Endpoint, Ends, Finish, Handle, Io, Listener, NoDatagrams, Options, Protocol,
     Reactor, Tick, Until, Want,
 };
+use support::sockets::Deaf;
 
 /// The limit of every wait.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -118,15 +121,11 @@ fn output_waits_until_the_connection_is_established() {
     std::fs::remove_file(path).unwrap();
 }
 
-/// An address without a listener.
-fn unused_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 #[test]
 fn a_failure_is_reported_with_its_error_and_the_unsent_bytes() {
+    let nobody = Deaf::new();
     assert_eq!(
-        connect(Endpoint::Tcp(unused_address()), Client::new("hello")),
+        connect(Endpoint::Tcp(nobody.address), Client::new("hello")),
         ["starts, established: false", "received \"\", unsent 5, Some(ConnectionRefused)"]
     );
     // A failure without a wait.
@@ -169,8 +168,10 @@ fn the_number_of_connections_is_limited() {
 #[test]
 fn immediate_retries_do_not_block_the_loop() {
     let options = Options { connections: 0, reserve: 0, ..Options::default() };
-    let log = run(options, Until::Idle, |reactor| {
-        reactor.connect(Endpoint::Tcp(unused_address()), Client { redials: 100, ..Client::new("") });
+    let nobody = Deaf::new();
+    let address = nobody.address;
+    let log = run(options, Until::Idle, move |reactor| {
+        reactor.connect(Endpoint::Tcp(address), Client { redials: 100, ..Client::new("") });
     });
     assert_eq!(log, ["received \"\", unsent 0, Some(Other)"].repeat(101));
 }

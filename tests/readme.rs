@@ -5,12 +5,13 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use support::sockets::free_port;
 use support::{Ended, Root, Server, eventually, miod};
 
 /// A file of the repository.
@@ -200,7 +201,7 @@ fn the_commands_of_the_forward_proxy_print_the_expected_text() {
 /// aiosmtpd at a port that is free, with these arguments.
 fn mail_server(arguments: &[&str]) -> (Ended, u16) {
     // It takes no port of the system's choice.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let mut command = Command::new("/usr/bin/python3");
     command.args(["-m", "aiosmtpd", "-n", "-l", &format!("127.0.0.1:{port}")]).args(arguments);
     let server = Ended(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());

@@ -51,16 +51,13 @@ fn started_requests_are_finished_and_no_new_ones_accepted() {
         root.old_file("large", &large);
         let mut server = Server::start(&root, &["--apps"]);
         let mut streaming = server.connect();
-        // The request behind it has come before the signal.
-        streaming.send(get("/lab/stream?chunks=10&ms=60") + &get("/"));
-        assert!(eventually(|| {
-            let mut some = [0; 16];
-            streaming.stream.peek(&mut some).unwrap() == 16
-        }));
+        streaming.send(get("/lab/stream?chunks=10&ms=60"));
+        streaming.until_begun();
         let mut uploading = waiting_for_body(&server);
         let mut downloading = server.connect();
-        downloading.send(get("/large"));
-        assert_eq!(downloading.stream.peek(&mut [0]).unwrap(), 1);
+        // The request behind it has come before the signal. It waits for a response that waits for the client.
+        downloading.send(get("/large") + &get("/"));
+        downloading.until_begun();
         let mut idle = server.connect();
         idle.send(get("/"));
         assert_eq!(idle.response().status, 200);
@@ -75,9 +72,9 @@ fn started_requests_are_finished_and_no_new_ones_accepted() {
         assert!(uploading.is_closed());
         let response = streaming.response();
         assert_eq!((response.status, response.text().lines().count()), (200, 10));
-        assert_eq!(streaming.response().field("Connection"), Some("close"));
         assert!(streaming.is_closed());
         assert!(downloading.response().body == large);
+        assert_eq!(downloading.response().field("Connection"), Some("close"));
         assert!(downloading.is_closed());
         drop((uploading, streaming, downloading));
         assert_eq!(server.wait().code(), Some(0));
@@ -123,7 +120,7 @@ fn a_second_signal_ends_the_server_at_once() {
         let mut server = Server::start_with(site(), &["--apps"]);
         let mut client = server.connect();
         client.send(get("/lab/stream?chunks=1000&ms=500"));
-        assert!(client.stream.peek(&mut [0]).unwrap() == 1);
+        client.until_begun();
         begin_shutdown(&server, first);
         // It waits, and logs the number of connections.
         assert!(eventually(|| server.errors().contains("waiting for 1 connections")), "{}", server.errors());

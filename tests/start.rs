@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use support::{Client, Ended, Root, Server, TIMEOUT, eventually, get, get_with, miod, pattern};
+use support::{Client, Ended, Root, Server, TIMEOUT, eventually, get, get_with, miod, pattern, uninterrupted};
 
 fn site() -> Root {
     let root = Root::new();
@@ -437,7 +437,7 @@ fn echo_reads_no_more_than_it_can_send_back() {
     client.stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
     let piece = pattern(64 * 1024);
     let mut sent = Vec::new();
-    while let Ok(count) = client.stream.write(&piece) {
+    while let Ok(count) = uninterrupted(|| client.stream.write(&piece)) {
         sent.extend_from_slice(&piece[..count]);
         assert!(sent.len() < 256 << 20, "it reads without a limit");
     }

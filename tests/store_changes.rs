@@ -4,12 +4,13 @@
 mod support;
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 
 use support::redis::Redis;
 use support::reload::{Load, reload, serve};
+use support::sockets::free_port;
 use support::{Client, Ended, Response, Root, Server, eventually, get_with};
 
 /// A configuration with the counter, whose sessions are in this store.
@@ -173,7 +174,7 @@ fn another_key_makes_old_cookies_invalid() {
 fn a_real_redis_takes_the_place_of_memory_and_gives_it_back() {
     let root = site();
     root.directory("redis");
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let port = free_port().to_string();
     let mut redis = Command::new("redis-server");
     redis.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--dir", root.at("redis").to_str().unwrap()]);
     let _redis = Ended(redis.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());

@@ -67,9 +67,9 @@ fn a_silent_connection_is_closed_without_a_response() {
     let begin = Instant::now();
     let mut silent = server.connect();
     let mut idle = server.connect();
+    let since = Instant::now();
     idle.send(get("/"));
     assert_eq!(idle.response().status, 200);
-    let since = Instant::now();
     assert!(idle.is_closed());
     assert_on_time(since, 250);
     assert!(silent.is_closed());
@@ -79,7 +79,7 @@ fn a_silent_connection_is_closed_without_a_response() {
 
 #[test]
 fn the_idle_timeout_restarts_after_each_request() {
-    let server = Server::start_with(site(), &["--apps", "--header-timeout", "0.2", "--idle-timeout", "0.4"]);
+    let server = Server::start_with(site(), &["--apps", "--header-timeout", "0.2", "--idle-timeout", "0.8"]);
     let mut client = server.connect();
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_secs(1) {
@@ -119,12 +119,9 @@ fn a_client_that_does_not_read_is_disconnected() {
     let root = site();
     root.old_file("large", pattern(24 << 20));
     let server = Server::start(&root, &["--apps", "--send-timeout", "0.3"]);
-    let client = {
-        let mut client = with_small_buffer(server.address());
-        client.send(get("/large"));
-        client
-    };
     let begin = Instant::now();
+    let mut client = with_small_buffer(server.address());
+    client.send(get("/large"));
     let mut error = None;
     assert!(eventually(|| {
         error = client.stream.take_error().unwrap();
@@ -140,7 +137,7 @@ fn a_slow_but_steady_reader_gets_everything() {
     let content = pattern(12 << 20);
     root.old_file("large", &content);
     let server =
-        Server::start(&root, &["--apps", "--send-timeout", "0.5", "--idle-timeout", "0.1", "--header-timeout", "0.1"]);
+        Server::start(&root, &["--apps", "--send-timeout", "1.5", "--idle-timeout", "0.1", "--header-timeout", "0.1"]);
     let mut client = with_small_buffer(server.address());
     client.send(get("/large"));
     client.response_to("HEAD");

@@ -2,17 +2,13 @@
 
 mod support;
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
 use support::browser::Browser;
 use support::site::{Certificate, Site, certificate};
+use support::sockets::free_port;
 use support::{Ended, Root, Server, eventually, miod, run_to_end};
-
-/// A port without a listener.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 /// A Redis with a password that speaks TLS alone, with the certificate in this directory.
 fn redis(root: &Root, directory: &str, port: u16) -> Ended {

@@ -10,7 +10,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use support::site::Site;
-use support::{Client, Root, Script, Server, TIMEOUT, eventually, get, get_with, miod, pattern, read_head};
+use support::sockets::Deaf;
+use support::{
+    Client, Root, Script, Server, TIMEOUT, eventually, get, get_with, miod, pattern, read_head, uninterrupted,
+};
 
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: x\r\n";
 const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n";
@@ -90,7 +93,7 @@ fn send_all(peer: &Client, content: Vec<u8>, stalled: Sender<()>) -> std::thread
     std::thread::spawn(move || {
         let mut rest = &content[..];
         while !rest.is_empty() {
-            match stream.write(rest) {
+            match uninterrupted(|| stream.write(rest)) {
                 Ok(count) => rest = &rest[count..],
                 Err(error) if error.kind() == ErrorKind::WouldBlock => stalled.send(()).unwrap_or_default(),
                 Err(error) => panic!("{error}"),
@@ -257,7 +260,8 @@ fn the_proxy_says_why_an_upstream_has_failed_and_passes_on_what_others_say() {
     let origin = Script::answering(|_| {
         "HTTP/1.1 502 Bad Gateway\r\nProxy-Status: inner; error=dns_error\r\nContent-Length: 0\r\n\r\n".to_owned()
     });
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = Deaf::new();
+    let closed = nobody.address;
     let server = before(&origin, &["--proxy", &format!("/closed=http://{closed}")]);
     for (path, status) in [("/", "inner; error=dns_error"), ("/closed", "miod; error=connection_refused")] {
         let response = server.get(path);
@@ -398,12 +402,13 @@ fn connect_makes_a_tunnel_to_a_server() {
     let echo = Script::parallel(|_, stream| {
         stream.write_all(b"220 hello\r\n").unwrap();
         let mut buffer = [0; 1000];
-        while let Ok(count @ 1..) = stream.read(&mut buffer) {
+        while let Ok(count @ 1..) = uninterrupted(|| stream.read(&mut buffer)) {
             stream.write_all(&buffer[..count]).unwrap();
         }
         stream.write_all(b"bye").unwrap();
     });
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = Deaf::new();
+    let closed = nobody.address;
     let root = Root::new();
     let server = forward(&root, &[echo.address.port(), closed.port()]);
     let connect = |at, lines: &str| format!("CONNECT {at} HTTP/1.1\r\nHost: {at}\r\n{lines}\r\n");

@@ -15,7 +15,7 @@ use miod::limits;
 use miod::service::http::Host;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use support::in_process::InProcess;
-use support::{Client, TIMEOUT, get};
+use support::{Client, TIMEOUT, get, uninterrupted};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -114,7 +114,7 @@ fn a_watcher_uses_little_memory_and_waking_a_thousand_delays_no_request() {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.write_all(WATCH.as_bytes()).unwrap();
-        let count = stream.read(&mut beginning).unwrap();
+        let count = uninterrupted(|| stream.read(&mut beginning)).unwrap();
         assert!(beginning[..count].ends_with(b"retry: 2000\nid: 0\n\n\r\n"));
         watchers.push(stream);
     }

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 
-use super::{Client, Response, Server};
+use super::{Client, Response, Server, uninterrupted};
 
 /// A browser with one cookie.
 pub struct Browser<'a> {
@@ -59,7 +59,8 @@ pub fn until(client: &mut Client, needle: &str) -> String {
             return text.into_owned();
         }
         let mut some = [0; 4096];
-        let count = client.stream.read(&mut some).unwrap_or_else(|error| panic!("{error} after {text:?}"));
+        let count =
+            uninterrupted(|| client.stream.read(&mut some)).unwrap_or_else(|error| panic!("{error} after {text:?}"));
         assert!(count > 0, "it ends after {text:?}");
         seen.extend_from_slice(&some[..count]);
     }

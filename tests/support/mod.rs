@@ -10,6 +10,7 @@ pub mod redis;
 pub mod reload;
 pub mod response;
 pub mod site;
+pub mod sockets;
 pub mod tcpdump;
 pub mod terminal;
 pub mod tshark;
@@ -21,7 +22,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -109,27 +110,34 @@ pub struct Server {
     address: SocketAddr,
     /// The first line of its output.
     pub banner: String,
-    output: Captured,
-    errors: Captured,
+    output: Arc<Captured>,
+    errors: Arc<Captured>,
     /// Its root, if the test doesn't own it.
     root: Option<Root>,
 }
 
 /// The output of a process so far.
-type Captured = Arc<Mutex<Vec<u8>>>;
+#[derive(Default)]
+struct Captured {
+    bytes: Mutex<Vec<u8>>,
+    is_whole: AtomicBool,
+}
+
+impl Captured {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
+    }
+}
 
 /// Reads all output of a process, so that the process never blocks.
-fn capture(mut from: impl Read + Send + 'static, captured: Captured) {
+fn capture(mut from: impl Read + Send + 'static, captured: Arc<Captured>) {
     std::thread::spawn(move || {
         let mut some = vec![0; 64 * 1024];
         while let Ok(count @ 1..) = from.read(&mut some) {
-            captured.lock().unwrap().extend_from_slice(&some[..count]);
+            captured.bytes.lock().unwrap().extend_from_slice(&some[..count]);
         }
+        captured.is_whole.store(true, Ordering::SeqCst);
     });
-}
-
-fn text_of(captured: &Captured) -> String {
-    String::from_utf8_lossy(&captured.lock().unwrap()).into_owned()
 }
 
 impl Server {
@@ -151,7 +159,7 @@ impl Server {
     pub fn run(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let (output, errors) = (Captured::default(), Captured::default());
+        let (output, errors) = (Arc::<Captured>::default(), Arc::<Captured>::default());
         capture(child.stderr.take().unwrap(), Arc::clone(&errors));
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let (send, line) = mpsc::channel();
@@ -172,12 +180,12 @@ impl Server {
 
     /// Standard output after the banner.
     pub fn output(&self) -> String {
-        text_of(&self.output)
+        self.output.text()
     }
 
     /// Standard error.
     pub fn errors(&self) -> String {
-        text_of(&self.errors)
+        self.errors.text()
     }
 
     /// The processor time that it has used, in seconds.
@@ -216,16 +224,28 @@ impl Server {
         kill(name, self.pid());
     }
 
-    /// Waits until it has ended.
+    /// Stops it, and waits until it has: it may still run when the signal is sent.
+    pub fn stop(&self) {
+        self.signal("STOP");
+        let is_stopped = || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+            stat.rsplit_once(") ").unwrap().1.starts_with('T')
+        };
+        assert!(eventually(is_stopped), "it doesn't stop");
+    }
+
+    /// Waits until it has ended, and all of its output is there.
     pub fn wait(&mut self) -> ExitStatus {
-        let begin = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(begin.elapsed() < TIMEOUT, "it doesn't end");
-            std::thread::yield_now();
-        }
+        let mut status = None;
+        let has_ended = eventually(|| {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        assert!(has_ended, "it doesn't end");
+        // What it has written last may still be in a pipe.
+        let all = [&self.output, &self.errors];
+        assert!(eventually(|| all.iter().all(|one| one.is_whole.load(Ordering::SeqCst))), "its output doesn't end");
+        status.unwrap()
     }
 
     pub fn connect(&self) -> Client {
@@ -348,6 +368,16 @@ impl Client {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }
 
+    /// Waits until the server has read all that was sent.
+    pub fn until_read(&self) {
+        assert!(eventually(|| sockets::unread(&self.stream) == Some(0)), "it isn't read");
+    }
+
+    /// Waits until something has come, and leaves it there.
+    pub fn until_begun(&self) {
+        assert_eq!(uninterrupted(|| self.stream.peek(&mut [0])).unwrap(), 1, "the server has closed");
+    }
+
     /// Closes the sending side.
     pub fn end(&mut self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
@@ -437,15 +467,19 @@ impl Client {
 
     fn try_read(&mut self) -> std::io::Result<usize> {
         let mut some = vec![0; 64 * 1024];
-        loop {
-            match self.stream.read(&mut some) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-                Ok(count) => {
-                    self.buffer.extend_from_slice(&some[..count]);
-                    return Ok(count);
-                }
-            }
+        let count = uninterrupted(|| self.stream.read(&mut some))?;
+        self.buffer.extend_from_slice(&some[..count]);
+        Ok(count)
+    }
+}
+
+/// Repeats a call that was interrupted. On a socket with a timeout, a process that was stopped and continues
+/// interrupts each.
+pub fn uninterrupted<T>(mut call: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
         }
     }
 }
@@ -466,6 +500,23 @@ pub fn eventually(mut condition: impl FnMut() -> bool) -> bool {
         std::thread::yield_now();
     }
     false
+}
+
+/// The lines of a log without the one that is being written.
+pub fn whole_lines(log: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).map(str::to_owned).collect()
+}
+
+/// The last line of a log that contains `what`, as soon as there is one: it comes after the response.
+pub fn await_line(log: &Path, what: &str) -> String {
+    let mut line = None;
+    let is_there = eventually(|| {
+        line = whole_lines(log).into_iter().rfind(|line| line.contains(what));
+        line.is_some()
+    });
+    assert!(is_there, "no {what:?} in {:#?}", whole_lines(log));
+    line.unwrap()
 }
 
 /// A client with a small receive buffer.
@@ -526,7 +577,7 @@ pub fn run_to_end(command: &mut Command, input: &[u8]) -> Outcome {
 /// A server that runs a script on each connection, also against the protocol.
 pub struct Script {
     pub address: SocketAddr,
-    over: Arc<std::sync::atomic::AtomicBool>,
+    over: Arc<AtomicBool>,
 }
 
 impl Script {
@@ -535,7 +586,7 @@ impl Script {
     pub fn start(act: impl Fn(usize, &mut TcpStream) + Send + 'static) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let over = Arc::new(AtomicBool::new(false));
         let ended = Arc::clone(&over);
         std::thread::spawn(move || {
             for (number, stream) in listener.incoming().enumerate() {
@@ -605,7 +656,7 @@ impl Drop for Script {
 /// Reads a request to the end of its head, or to the end of the connection.
 pub fn read_head(stream: &mut TcpStream) -> String {
     let (mut head, mut byte) = (Vec::new(), [0]);
-    while !head.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut byte), Ok(1)) {
+    while !head.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).is_ok() {
         head.push(byte[0]);
     }
     String::from_utf8_lossy(&head).into_owned()

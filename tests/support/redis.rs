@@ -12,6 +12,8 @@ use std::time::Duration;
 pub struct Faults {
     /// Milliseconds before each reply.
     pub delay: AtomicU64,
+    /// Holds replies back as long as it is set.
+    pub holds: AtomicBool,
     /// Sends malformed replies.
     pub malformed: AtomicBool,
     /// Closes each connection at its first command.
@@ -65,6 +67,9 @@ fn serve(stream: &TcpStream, faults: &Faults, values: &Mutex<HashMap<String, Vec
         }
         faults.commands.fetch_add(1, Ordering::Relaxed);
         std::thread::park_timeout(Duration::from_millis(faults.delay.load(Ordering::Relaxed)));
+        while faults.holds.load(Ordering::Relaxed) {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
         if faults.closes.load(Ordering::Relaxed) {
             return None;
         }

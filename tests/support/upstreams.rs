@@ -1,10 +1,11 @@
 //! Real servers to be proxied, with a log of the requests that each of them saw.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use super::sockets::{free_port, listens};
 use super::{Ended, Root, eventually, kill};
 
 /// Servers that the machine has.
@@ -28,8 +29,7 @@ pub struct Upstream {
 impl Upstream {
     /// Starts a server, and waits until it listens.
     pub fn start(kind: Kind) -> Self {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        Self::start_at(kind, address)
+        Self::start_at(kind, ([127, 0, 0, 1], free_port()).into())
     }
 
     /// As [`start`](Self::start), at an address that is free.
@@ -79,14 +79,6 @@ impl Drop for Upstream {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-/// Whether somebody listens at this port of 127.0.0.1. To connect would be no test: while nobody
-/// listens, a socket whose own port is the same one gets a connection to itself.
-fn listens(address: SocketAddr) -> bool {
-    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    let wanted = format!(" 0100007F:{:04X} 00000000:0000 0A ", address.port());
-    sockets.contains(&wanted)
 }
 
 fn spawn(kind: Kind, root: &Path, address: SocketAddr) -> Child {
