@@ -141,7 +141,9 @@ impl<'a> Named<'a> {
         let (authority, below) = rest.split_at(end);
         let is_host = of_url.is_some()
             || authority.eq_ignore_ascii_case(b"localhost")
-            || memchr::memchr2(b'.', b':', authority.get(1..).unwrap_or_default()).is_some();
+            // What ends with a colon is another scheme, as in /ftp://a.example/.
+            || (!authority.ends_with(b":")
+                && memchr::memchr2(b'.', b':', authority.get(1..).unwrap_or_default()).is_some());
         (is_host && valid_host(authority)).then_some(Self {
             is_https,
             authority,
@@ -225,6 +227,7 @@ mod tests {
             ("GET /.well-known/a", "no host"),
             ("GET /a%2eb@c/d", "no host"),
             ("GET /host:0/", "no host"),
+            ("GET /ftp://www.example.org/a", "no host"),
         ] {
             assert_eq!(shown(&asked(line, "")), expected, "{line}");
         }
