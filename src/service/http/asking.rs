@@ -63,8 +63,8 @@ pub(super) struct Fetch {
     pub(super) place: CachePlace,
     /// Why it is sent.
     pub(super) reason: Reason,
-    /// It has waited for another request: whether that request's response is of use. None: it hasn't.
-    pub(super) collapsed: Option<bool>,
+    /// It has waited for another request, in vain.
+    pub(super) has_waited: bool,
     /// Other requests wait for the head of its response.
     pub(super) guard: Option<Fetching>,
 }
@@ -79,6 +79,11 @@ impl Fetch {
         }
     }
 
+    /// How it was handled: it was sent. `status` is that of the origin's response, if the client gets another one.
+    fn handling(&self, status: Option<Status>, stored: bool) -> Handling {
+        Handling::Forwarded { why: self.reason, status, stored, collapsed: self.has_waited.then_some(false) }
+    }
+
     /// The head of the response has come. `locate` maps a Location as the client gets it.
     pub(super) fn arrived<'a>(
         &self,
@@ -86,31 +91,24 @@ impl Fetch {
         answer: &'a Answer,
         locate: impl Fn(&'a [u8]) -> Cow<'a, [u8]>,
     ) -> Arrived {
-        let handling = |status: Option<Status>, stored| Handling::Forwarded {
-            why: self.reason,
-            status,
-            stored,
-            collapsed: self.collapsed,
-        };
         if caching::invalidates(head.method, answer.status) {
             self.invalidate(answer, locate);
         }
         match &answer.kept {
-            Kept::Growing(_, response) => Arrived::Stored(Rc::clone(response), handling(None, true)),
-            Kept::Confirmed(response) => Arrived::Stored(Rc::clone(response), handling(Some(answer.status), true)),
-            Kept::Stale(response) => Arrived::Stored(Rc::clone(response), handling(Some(answer.status), false)),
+            Kept::Growing(_, response) => Arrived::Stored(Rc::clone(response), self.handling(None, true)),
+            Kept::Confirmed(response) => Arrived::Stored(Rc::clone(response), self.handling(Some(answer.status), true)),
+            Kept::Stale(response) => Arrived::Stored(Rc::clone(response), self.handling(Some(answer.status), false)),
             Kept::Unconfirmed => Arrived::Unconfirmed,
-            Kept::Copying(_) => Arrived::Passes(passed_lines(handling(None, true))),
-            Kept::No => Arrived::Passes(passed_lines(handling(None, false))),
+            Kept::Copying(_) => Arrived::Passes(passed_lines(self.handling(None, true))),
+            Kept::No => Arrived::Passes(passed_lines(self.handling(None, false))),
         }
     }
 
     /// There is no response: what is sent of the stored one, if it may be. Nobody waits for another failure.
     pub(super) fn failed(&self, head: &RequestHead<'_>, time: Time) -> Option<(Rc<Response>, Handling)> {
         self.place.note_unshared(time.now);
-        let handling = Handling::Forwarded { why: self.reason, status: None, stored: false, collapsed: self.collapsed };
         let stored = self.place.usable_after(None, &caching::Request::from(head), time)?;
-        Some((Rc::clone(stored), handling))
+        Some((Rc::clone(stored), self.handling(None, false)))
     }
 
     /// What is stored for the URI isn't right any more, nor for others that the response names.

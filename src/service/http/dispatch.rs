@@ -20,10 +20,8 @@ use crate::app::{Methods, Response};
 use crate::http::head::{self, Method};
 use crate::http::{FieldLines, Status};
 use crate::reactor::{Io, JobClass, JobResult, Want};
-use crate::service::Outcome;
+use crate::service::{Cx, Outcome};
 use crate::session::TicketState;
-
-use crate::service::Cx;
 
 /// Responds to a request whose body was read. On an overloaded connection the response is a 503.
 // Without inlining, this step and the next one cost a small request forty instructions more.

@@ -20,9 +20,8 @@ use crate::http::head::Method;
 use crate::http::proxying::{UpstreamFailure, forwards_left, has_passed_here, is_offered_change, offered_protocols};
 use crate::http::{FieldLines, Reject, Status, head};
 use crate::reactor::Io;
-use crate::service::Cx;
-use crate::service::Message;
 use crate::service::proxy::{Answer, CacheRules, ExchangeId, Kept, Proxy, ToUpstream, Upstream, ask_beside};
+use crate::service::{Cx, Message};
 
 /// Asks an upstream of a route.
 pub(super) fn respond(exchange: &Exchange<'_>, proxy: &Rc<Proxy>, mount: usize, turn: &mut Turn<'_, '_>) -> Progress {

@@ -154,8 +154,7 @@ fn look_up_uri(
     let key = store.key(uri);
     let fetch = |reason: Reason, stored: Option<(EntryId, Rc<Response>)>| {
         let place = CachePlace { rules: Rc::clone(rules), uri: uri.into(), key, stored };
-        // What it has waited for is of no use, since it is sent.
-        Fetch { place, reason, collapsed: history.collapsed.map(|_| false), guard: None }
+        Fetch { place, reason, has_waited: history.collapsed.is_some(), guard: None }
     };
     if rules.is_bypassed(&request.fields) {
         return Looked::Ask(fetch(Reason::Bypass, None));

@@ -24,11 +24,10 @@ use crate::http::proxying::UpstreamFailure;
 use crate::http::response;
 use crate::http::{FieldLines, Fields, Reject, Status};
 use crate::reactor::{Bytes, Ends, Handle, Io, JobId, Tick, Want};
-use crate::service::Cx;
-use crate::service::Message;
 use crate::service::proxy::{
     Answer, Chosen, Content, Dialed, Dialing, ExchangeId, FromUpstream, Owed, Room, ToUpstream, Upstream,
 };
+use crate::service::{Cx, Message};
 
 /// A request that an upstream answers.
 pub(super) struct Proxied {

@@ -4,8 +4,7 @@ use std::cell::{Ref, RefCell, RefMut};
 
 use crate::files::{CompressionJob, Site};
 use crate::reactor::JobClass;
-use crate::service::Cx;
-use crate::service::Outcome;
+use crate::service::{Cx, Outcome};
 
 /// A directory whose files are served.
 pub struct Tree(RefCell<Site>);

@@ -14,9 +14,8 @@ use super::counts::Timeout;
 use super::persistence::Writing;
 use super::step::Step;
 use crate::reactor::{Handle, Io, Tick};
-use crate::service::Cx;
-use crate::service::Message;
 use crate::service::proxy::{Chosen, ExchangeId, Flow, FromUpstream, Passing, Queue, ToUpstream, TunnelEnd};
+use crate::service::{Cx, Message};
 
 /// The way to an upstream.
 pub(super) struct Link {

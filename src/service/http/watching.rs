@@ -24,8 +24,7 @@ use crate::app::boundary::Application;
 use crate::http::event_stream;
 use crate::limits;
 use crate::reactor::{Finish, Handle, Io, Output, Tick, Want};
-use crate::service::Cx;
-use crate::service::Message;
+use crate::service::{Cx, Message};
 
 /// A stream of events to one client.
 pub(super) struct Watching {
