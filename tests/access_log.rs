@@ -11,7 +11,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use support::site::Site;
-use support::{Root, Server, eventually, get, get_with, head_with, miod, pattern, run_to_end, whole_lines};
+use support::{Root, Server, await_lines, eventually, get, get_with, head_with, miod, pattern, run_to_end};
 
 /// A parsed line.
 #[derive(Debug, Default)]
@@ -88,13 +88,7 @@ impl Logged {
 
     /// Waits for `count` lines. Returns all lines.
     fn lines(&self, count: usize) -> Vec<Line> {
-        let mut lines = Vec::new();
-        eventually(|| {
-            lines = whole_lines(&self.root.at("log"));
-            lines.len() >= count
-        });
-        assert_eq!(lines.len(), count, "{lines:#?}");
-        lines.iter().map(|line| parse(line)).collect()
+        await_lines(&self.root.at("log"), count).iter().map(|line| parse(line)).collect()
     }
 
     /// The line of the last request.

@@ -508,6 +508,17 @@ pub fn whole_lines(log: &Path) -> Vec<String> {
     text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).map(str::to_owned).collect()
 }
 
+/// The lines of a log, as soon as there are `count`: a line comes after the response. There are no more.
+pub fn await_lines(log: &Path, count: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    eventually(|| {
+        lines = whole_lines(log);
+        lines.len() >= count
+    });
+    assert_eq!(lines.len(), count, "{lines:#?}");
+    lines
+}
+
 /// The last line of a log that contains `what`, as soon as there is one: it comes after the response.
 pub fn await_line(log: &Path, what: &str) -> String {
     let mut line = None;
